@@ -1,0 +1,242 @@
+"""The receiving end of the schedule: a Channels consumer that takes leases and says what next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+from channels.layers import get_channel_layer
+from channels.utils import await_many_dispatch
+
+from .entry import Again, Lease, Outcome, from_channel
+from .store import DelayStore
+
+logger = logging.getLogger(__name__)
+
+
+class _Held:
+    """A lease that this worker holds, under the receipt that its step knows it by."""
+
+    __slots__ = ("lease", "outcome", "receipt", "until")
+
+    def __init__(self, lease: Lease, until: float) -> None:
+        self.lease = lease
+        self.receipt = lease.receipt
+        self.until = until
+        self.outcome: Outcome | None = None
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` as a task that is not collected before it ends."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+class SelfReschedulingConsumer(AsyncConsumer):
+    """Take leases into bounded slots, step, settle in batches; never raise, never loop, never sleep.
+
+    Subclass it and write :meth:`step`, or :meth:`steps` to serve many leases with one call. The consumer listens on
+    the channel that it is routed to and on one of its own, which it announces to the store with its free slots.
+
+    :param store: where the leases come from.
+    """
+
+    channel_layer_alias = "work"
+    slots = 500
+    """How many leases it holds at most."""
+    run_lease = 15_000
+    """Milliseconds that a lease lasts from a renew on; renewed every third of it while its step goes on."""
+    drain = 1_000
+    """Milliseconds that running steps have to finish when the worker stops; what is left is given back."""
+
+    def __init__(self, store: DelayStore) -> None:
+        self._store = store
+        self._held: dict[str, _Held] = {}
+        self._ready: list[str] = []
+        self._freed = asyncio.Event()
+        self._store_turn = asyncio.Lock()
+        self._batches: set[asyncio.Task[None]] = set()
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    async def step(self, lease: Lease) -> Outcome:
+        """Look once at what the lease is about and say what next.
+
+        Anything raised here is this entry's trouble only: it is logged, and the step repeated with back-off.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither step() nor steps().")
+
+    async def steps(self, leases: Sequence[Lease]) -> AsyncGenerator[tuple[Lease, Outcome], None]:
+        """Step a batch, and yield each outcome when it is ready; of a lease that was lost meanwhile, none.
+
+        The default calls :meth:`step` for each.
+        """
+
+        async def one(lease: Lease) -> tuple[Lease, Outcome]:
+            try:
+                return lease, await self.step(lease)
+            except Exception:
+                logger.exception("A step of %s failed.", lease.key)
+                return lease, self.retry(lease)
+
+        tasks = [asyncio.create_task(one(lease)) for lease in leases]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def retry(self, lease: Lease) -> Outcome:
+        """Return what becomes of an entry whose step failed: the same step again, later each time."""
+        delay = min(60_000, 500 * 2 ** min(lease.attempt, 10))
+        return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1)
+
+    def holds(self, lease: Lease) -> bool:
+        """Tell whether the lease is still good. Ask before every effect that must not happen twice."""
+        held = self._held.get(lease.key)
+        now = asyncio.get_running_loop().time()
+        return held is not None and held.receipt == lease.receipt and now < held.until
+
+    # The ASGI side: Channels' AsyncConsumer, with a named channel of its own and a heartbeat.
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        self.scope = scope
+        self.base_send = send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        channel: str = scope["channel"]
+        self.channel_name = await self.channel_layer.new_channel(prefix=channel)
+
+        async def receive_own() -> dict[str, Any]:
+            message: dict[str, Any] = await self.channel_layer.receive(self.channel_name)
+            return message
+
+        heartbeat = asyncio.create_task(self._heartbeat(channel))
+        try:
+            await await_many_dispatch([receive, receive_own], self.dispatch)
+        except StopConsumer:
+            pass
+        finally:
+            heartbeat.cancel()
+            await self._drain(channel)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Dispatch to the method that the type names; a message that makes no sense is logged and dropped."""
+        try:
+            await super().dispatch(message)
+        except StopConsumer:
+            raise
+        except Exception as trouble:
+            logger.warning("Dropped a message on %s: %s", self.scope["channel"], trouble)
+
+    async def delay_leases(self, message: dict[str, Any]) -> None:
+        """Take a batch of leases: renew first, and step only those that are still ours."""
+        leases = from_channel(message)
+        # The scheduler keeps to the free slots. What comes directly waits here, and is refused below if too late.
+        while self._held and len(self._held) + len(leases) > self.slots:
+            self._freed.clear()
+            await self._freed.wait()
+        until = self._until()
+        renewed = await self._store.renew(leases, self.run_lease, self.channel_name)
+        mine = [lease for lease in renewed if lease is not None]
+        # If one of them is held here already, that hold was lost, and what its step says will be dropped.
+        self._held.update((lease.key, _Held(lease, until)) for lease in mine)
+        if mine:
+            _keep(self._batches, self._run(mine))
+
+    async def _run(self, leases: Sequence[Lease]) -> None:
+        pending = {lease.key: lease for lease in leases}
+        try:
+            async with aclosing(self.steps(leases)) as outcomes:
+                async for lease, outcome in outcomes:
+                    if pending.pop(lease.key, None):
+                        self._settle(lease, outcome)
+            for lease in filter(self.holds, pending.values()):
+                logger.error("steps() said nothing of %s.", lease.key)
+                self._settle(lease, self.retry(lease))
+        except asyncio.CancelledError:
+            for lease in pending.values():
+                self._settle(lease, Again(0, attempt=lease.attempt))
+            raise
+        except Exception:
+            logger.exception("A batch of %d steps failed.", len(pending))
+            for lease in pending.values():
+                self._settle(lease, self.retry(lease))
+
+    def _settle(self, lease: Lease, outcome: Outcome) -> None:
+        """Put an outcome into the next batch, which goes out when the loop has run what is ready now."""
+        held = self._held.get(lease.key)
+        if held is None or held.receipt != lease.receipt:
+            return  # lost: somebody else has it
+        held.outcome = outcome
+        self._ready.append(lease.key)
+        if len(self._ready) == 1:
+            _keep(self._flushes, self._flush())
+
+    async def _flush(self) -> None:
+        # Not while a renew is under way: it would move the receipt away from under the settle.
+        async with self._store_turn:
+            keys, self._ready = self._ready, []
+            held = [each for each in map(self._held.get, keys) if each is not None]
+            batch = [(each.lease, each.outcome) for each in held if each.outcome is not None]
+            for lease, _ in batch:
+                del self._held[lease.key]
+            self._freed.set()
+            try:
+                await self._store.settle(batch)
+            except Exception as trouble:
+                logger.warning("Could not settle %d steps, their leases will end: %r", len(batch), trouble)
+
+    async def _heartbeat(self, channel: str) -> None:
+        """Announce this worker's slots and renew what it holds, every third of a lease."""
+        while True:
+            try:
+                await self._store.announce(channel, self.channel_name, self.slots, self.run_lease)
+                await self._renew()
+            except Exception as trouble:
+                logger.warning("No heartbeat of %s: %r", self.channel_name, trouble)
+                await asyncio.sleep(1)
+            else:
+                await asyncio.sleep(self.run_lease / 3000)
+
+    async def _renew(self) -> None:
+        async with self._store_turn:
+            held = [each for each in self._held.values() if each.outcome is None]
+            if not held:
+                return
+            until = self._until()
+            renewed = await self._store.renew([each.lease for each in held], self.run_lease, self.channel_name)
+            for each, lease in zip(held, renewed, strict=True):
+                if lease is not None:
+                    each.lease, each.until = lease, until
+                elif self._held.get(each.lease.key) is each:
+                    del self._held[each.lease.key]
+                    self._freed.set()
+
+    def _until(self) -> float:
+        """Return when a lease asked for now ends at the earliest, by this process' own clock."""
+        return asyncio.get_running_loop().time() + self.run_lease / 1000
+
+    async def _drain(self, channel: str) -> None:
+        """Take nothing new, let running steps finish for a moment, give the rest back."""
+        try:
+            await self._store.announce(channel, self.channel_name, 0, 0)
+        except Exception as trouble:
+            logger.warning("%s could not sign off: %r", self.channel_name, trouble)
+        if self._batches:
+            _, late = await asyncio.wait(self._batches, timeout=self.drain / 1000)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*self._flushes, return_exceptions=True)

@@ -1,0 +1,107 @@
+"""The values that go in and out of a delay store, and their form on the channel layer.
+
+Times are whole microseconds of the store's clock, delays and durations whole milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+LEASES = "delay.leases"
+"""The type of the channel-layer message that carries a batch of leases."""
+
+
+class NewEntry(msgspec.Struct, frozen=True):
+    """Something to be looked at once, `delay` from now, and then as its consumer says.
+
+    :param key: the entry's name; a store holds at most one entry of a name.
+    :param channel: the channel whose readers may have it.
+    :param message: what the consumer gets; the store does not look inside.
+    :param delay: milliseconds from now; 0 is due at once.
+    """
+
+    key: str
+    channel: str
+    message: bytes
+    delay: int = 0
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A stored entry as it stands now.
+
+    :param due: when it should be sent, or, while held, when the hold ends.
+    :param held: whether a lease on it has not ended yet.
+    :param attempt: the number of the next look, or of the one going on; see :class:`Lease`.
+    """
+
+    key: str
+    channel: str
+    message: bytes
+    due: int
+    held: bool
+    attempt: int
+
+
+class Lease(msgspec.Struct, frozen=True, array_like=True):
+    """A time-limited hold on an entry.
+
+    :param receipt: the proof of the hold: the due time that the entry was moved to.
+    :param due: when the entry was due before it was leased.
+    :param at: when the lease was given; `at - due` is the lateness.
+    :param attempt: 1 for a step's first look; one more each time that the look before it was lost with its
+        worker, or failed.
+    :param nudged: somebody asked for this look; the consumer reads what changed.
+    :param reader: the channel of the worker that it is meant for.
+    """
+
+    key: str
+    channel: str
+    message: bytes
+    receipt: int
+    due: int
+    at: int
+    attempt: int = 1
+    nudged: bool = False
+    reader: str = ""
+
+
+class Again(msgspec.Struct, frozen=True):
+    """A step's outcome: look again after a delay.
+
+    :param delay: milliseconds from the settling on.
+    :param message: what the next look gets; None leaves the entry's as it is.
+    :param attempt: the number of the next look; above 1 when it repeats one that failed.
+    """
+
+    delay: int
+    message: bytes | None = None
+    attempt: int = 1
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A step's outcome: it is over, forget the entry."""
+
+
+Outcome = Again | Done
+
+_decode_leases = msgspec.msgpack.Decoder(list[Lease]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def to_channel(leases: Sequence[Lease]) -> dict[str, Any]:
+    """Return the channel-layer message that carries `leases`."""
+    return {"type": LEASES, "leases": _encode(leases)}
+
+
+def from_channel(message: dict[str, Any]) -> list[Lease]:
+    """Return the leases that a channel-layer message carries.
+
+    :raises msgspec.DecodeError: if it carries anything else.
+    """
+    packed = message.get("leases")
+    if not isinstance(packed, bytes):
+        raise msgspec.ValidationError(f"Expected `leases` as bytes, got {type(packed).__name__}.")
+    return _decode_leases(packed)

@@ -1,0 +1,110 @@
+"""The loop that hands what is due to the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from .entry import Again, Lease, NewEntry, to_channel
+from .store import DelayStore
+
+logger = logging.getLogger(__name__)
+
+
+class Layer(Protocol):
+    """What is needed of a channel layer."""
+
+    async def send(self, channel: str, message: dict[str, Any], /) -> None: ...
+
+
+class Scheduler:
+    """Lease what is due, send it in batches, sleep until more is due. Any number may run on one store.
+
+    :param store: where the entries wait.
+    :param layer: the channel layer that carries leases to workers.
+    :param standing: entries that must always exist.
+    :param batch: how many leases one message carries at most.
+    :param hand_off: milliseconds that a worker has for its first renew.
+    :param gap: milliseconds between two leases at least, while busy, so that batches form.
+    :param cap: milliseconds to sleep at most: what a lost wake-up costs.
+    """
+
+    def __init__(
+        self,
+        store: DelayStore,
+        layer: Layer,
+        *,
+        standing: Sequence[NewEntry] = (),
+        batch: int = 250,
+        hand_off: int = 5_000,
+        gap: int = 40,
+        cap: int = 1_000,
+    ) -> None:
+        self._store = store
+        self._layer = layer
+        self._standing = standing
+        self._batch = batch
+        self._hand_off = hand_off
+        self._gap = gap
+        self._cap = cap
+        self._troubled_at = float("-inf")
+
+    async def run(self) -> None:
+        """Run until cancelled. What was leased by then is sent or given back, so nothing waits out its lease."""
+        while True:
+            try:
+                leased = await self._tick()
+            except Exception as trouble:
+                # The store is away, or talks nonsense: entries get late, and somebody is told.
+                self._log("The delay store does not answer: %r", trouble)
+                await asyncio.sleep(random.uniform(0.05, 0.5))
+                continue
+            if leased:
+                await asyncio.sleep(self._gap / 1000)
+
+    async def _tick(self) -> int:
+        """Hand out one batch, or sleep until there is something to hand out."""
+        await self._store.stand(self._standing)
+        leases = await self._store.lease(self._batch, self._hand_off)
+        if not leases:
+            await self._store.sleep(self._cap)
+            return 0
+        await _finish(self._hand_out(leases))
+        return len(leases)
+
+    async def _hand_out(self, leases: Sequence[Lease]) -> None:
+        by_reader: Mapping[str, list[Lease]] = defaultdict(list)
+        for lease in leases:
+            by_reader[lease.reader].append(lease)
+        await asyncio.gather(*(self._send(reader, batch) for reader, batch in by_reader.items()))
+
+    async def _send(self, reader: str, batch: Sequence[Lease]) -> None:
+        try:
+            await self._layer.send(reader, to_channel(batch))
+        except Exception as trouble:
+            self._log("%s takes no leases, giving %d back: %r", reader, len(batch), trouble)
+            # Jitter, so that they do not all come back in one batch to the reader that was full.
+            await self._store.settle(
+                [(lease, Again(random.randint(50, 500), attempt=lease.attempt)) for lease in batch]
+            )
+
+    def _log(self, line: str, *args: object) -> None:
+        """One line a second at most: trouble comes in thousands."""
+        now = asyncio.get_running_loop().time()
+        if now - self._troubled_at >= 1:
+            self._troubled_at = now
+            logger.warning(line, *args)
+
+
+async def _finish(work: Any) -> None:
+    """Await `work` to its end, even when cancelled meanwhile; the cancellation follows."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=1)
+        raise

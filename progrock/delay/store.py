@@ -1,0 +1,93 @@
+"""The contract of a delay store: where entries wait until they are due."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from .entry import Entry, Lease, NewEntry, Outcome
+
+
+class DelayStore(ABC):
+    """Entries by key, each with one due time, which is also its lease and the proof of it.
+
+    Every method is atomic for each entry, may be called by any number of processes at once, and takes a batch.
+    The store's clock is the only clock, in whole microseconds, and never steps back.
+
+    An entry is *waiting* until it is due, *handed* from `lease` to the first `renew`, and *running* from there
+    to its `settle`. Handed and running are holds: they end by themselves, and the entry is due again.
+    """
+
+    @abstractmethod
+    async def schedule(self, entries: Sequence[NewEntry]) -> list[int | None]:
+        """Insert entries; one whose key is there already is left alone.
+
+        :returns: for each, its due time, which is a receipt to whoever renews it before it is leased, or None if
+            its key was there.
+        """
+
+    @abstractmethod
+    async def lease(self, limit: int, duration: int) -> list[Lease]:
+        """Hand what is due, oldest first, to readers with a free slot, each entry held for `duration` ms.
+
+        An entry of a channel without a free slot stays due. One whose run was lost has its attempt counted up.
+        """
+
+    @abstractmethod
+    async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
+        """Hold entries for `duration` ms from now on, as running with `reader`, if the leases still hold them.
+
+        :returns: for each, the new lease, or None if the receipt is no longer the entry's.
+        """
+
+    @abstractmethod
+    async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        """Give entries back, if the leases still hold them.
+
+        An entry that was nudged while it was running comes due at once, whatever the outcome's delay.
+
+        :returns: for each, whether it was accepted.
+        """
+
+    @abstractmethod
+    async def nudge(self, keys: Iterable[str]) -> int:
+        """Ask for a look: a waiting entry is due now, a held one as soon as it is settled.
+
+        :returns: how many of the keys there are.
+        """
+
+    @abstractmethod
+    async def peek(self, keys: Sequence[str]) -> list[Entry | None]:
+        """Return entries as they stand, None for a key that is not there."""
+
+    @abstractmethod
+    async def remove(self, keys: Iterable[str]) -> int:
+        """Forget entries, held or not.
+
+        :returns: how many there were.
+        """
+
+    @abstractmethod
+    async def stand(self, entries: Sequence[NewEntry]) -> bool:
+        """Insert the entries that must always exist, if this store has not seen them yet.
+
+        A store that was made new, flushed or replaced has not.
+
+        :returns: whether it had to.
+        """
+
+    @abstractmethod
+    async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
+        """Say that `reader` takes up to `slots` entries of `channel` at a time.
+
+        The reader is forgotten after `ttl` ms unless it says so again, at once with 0 slots. How many it has is
+        counted by the store, from the leases that it was handed and has not settled.
+        """
+
+    @abstractmethod
+    async def sleep(self, cap: int) -> None:
+        """Return once something can be leased, at the latest after `cap` ms."""
+
+    @abstractmethod
+    async def depth(self) -> int:
+        """Return how many entries there are."""

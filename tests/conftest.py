@@ -1,0 +1,51 @@
+"""What every test needs: nothing left over from the one before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+from channels.layers import channel_layers
+
+from progrock import registry
+
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Give each test layers, a store and services of its own."""
+    channel_layers.backends = {}
+    registry.conf.cache_clear()
+    registry.store.cache_clear()
+    yield
+
+
+async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:
+    """Wait for a condition, which may be async; fail if it does not come true within so many seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return
+        assert loop.time() < end, f"not within {within} s: {condition}"
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[Callable[[Awaitable[None]], asyncio.Task[None]]]:
+    """Run things beside the test, and stop them with it."""
+    running: list[asyncio.Task[None]] = []
+
+    def run(work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        running.append(task)
+        return task
+
+    yield run
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,277 @@
+"""The self-rescheduling consumer, under a scheduler and a real channel layer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+
+from progrock.delay import Again, Done, Lease, MemoryStore, NewEntry, Outcome, Scheduler, SelfReschedulingConsumer
+from progrock.delay.entry import to_channel
+from tests.conftest import until
+
+Run = Callable[[Awaitable[None]], asyncio.Task[None]]
+
+
+class Counting(SelfReschedulingConsumer):
+    """Steps each entry as often as its message says, and counts."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.taken: Counter[str] = Counter()
+        self.at_once = self.most_at_once = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def step(self, lease: Lease) -> Outcome:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.gate.wait()
+            self.taken[lease.key] += 1
+            left = int(lease.message) - 1
+            return Again(5, str(left).encode()) if left else Done()
+        finally:
+            self.at_once -= 1
+
+
+async def serve(consumer: SelfReschedulingConsumer) -> None:
+    layer = get_channel_layer("work")
+
+    async def receive() -> dict[str, Any]:
+        message: dict[str, Any] = await layer.receive("c")
+        return message
+
+    async def send(message: dict[str, Any]) -> None: ...
+
+    await consumer({"type": "channel", "channel": "c"}, receive, send)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def start(tasks: Run, store: MemoryStore, consumer: SelfReschedulingConsumer) -> asyncio.Task[None]:
+    tasks(Scheduler(store, get_channel_layer("work"), gap=1, hand_off=500).run())
+    return tasks(serve(consumer))
+
+
+async def empty(store: MemoryStore) -> bool:
+    return await store.depth() == 0
+
+
+async def test_every_step_is_taken_exactly_once(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry(f"k{n}", "c", b"7") for n in range(40)])
+    await until(lambda: empty(store))
+    assert consumer.taken == Counter({f"k{n}": 7 for n in range(40)})
+
+
+async def test_leases_that_come_twice_are_stepped_once(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    tasks(serve(consumer))
+    await until(lambda: store._readers["c"])
+    await store.schedule([NewEntry("k", "c", b"2")])
+    message = to_channel(await store.lease(10, 5_000))
+    layer = get_channel_layer("work")
+    for _ in range(5):
+        await layer.send("c", message)
+    await until(lambda: consumer.taken["k"])
+    await layer.send("c", message)
+    await layer.send("c", {"type": "no.such.thing"})
+    await asyncio.sleep(0)
+    (entry,) = await store.peek(["k"])
+    assert consumer.taken == Counter(k=1)
+    assert entry is not None
+
+
+async def test_no_more_at_a_time_than_there_are_slots(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.slots = 4
+    consumer.gate.clear()
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry(f"k{n}", "c", b"1") for n in range(20)])
+    await until(lambda: consumer.at_once == 4)
+    consumer.gate.set()
+    await until(lambda: empty(store))
+    assert consumer.most_at_once == 4
+    assert sum(consumer.taken.values()) == 20
+
+
+async def test_a_long_step_keeps_its_lease(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.run_lease = 60
+    consumer.gate.clear()
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: consumer.at_once)
+    await asyncio.sleep(0.3)  # five leases long
+    consumer.gate.set()
+    await until(lambda: empty(store))
+    assert consumer.taken == Counter(k=1)
+    assert consumer.most_at_once == 1
+
+
+async def test_a_step_that_raises_is_its_own_trouble_only(
+    store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Picky(Counting):
+        async def step(self, lease: Lease) -> Outcome:
+            if lease.key == "bad" and lease.attempt < 3:
+                raise ValueError("not today")
+            return await super().step(lease)
+
+        def retry(self, lease: Lease) -> Outcome:
+            assert isinstance(outcome := super().retry(lease), Again)
+            return Again(1, attempt=outcome.attempt)
+
+    consumer = Picky(store)
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry(key, "c", b"1") for key in ("good", "bad", "also good")])
+    await until(lambda: empty(store))
+    assert consumer.taken == Counter({"good": 1, "bad": 1, "also good": 1})
+    assert caplog.text.count("A step of bad failed") == 2
+
+
+async def test_back_off_grows_and_has_a_top() -> None:
+    consumer = Counting(MemoryStore())
+    delays = []
+    for attempt in range(1, 12):
+        outcome = consumer.retry(Lease("k", "c", b"", 0, 0, 0, attempt))
+        assert isinstance(outcome, Again)
+        assert outcome.attempt == attempt + 1
+        delays.append(outcome.delay)
+    assert 500 <= delays[0] <= 1_000
+    assert max(delays) <= 60_000
+
+
+async def test_a_batch_that_raises_or_forgets_repeats_what_it_left(
+    store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: Counter[str] = Counter()
+
+    class Forgetful(SelfReschedulingConsumer):
+        async def steps(self, leases: Sequence[Lease]) -> AsyncGenerator[tuple[Lease, Outcome], None]:
+            for lease in leases:
+                seen[lease.key] += 1
+                if lease.key == "raises" and seen["raises"] == 1:
+                    raise RuntimeError("once")
+                if lease.key != "forgotten" or seen["forgotten"] > 1:
+                    yield lease, Done()
+
+        def retry(self, lease: Lease) -> Outcome:
+            return Again(1, attempt=lease.attempt + 1)
+
+    start(tasks, store, Forgetful(store))
+    await store.schedule([NewEntry(key, "c", b"") for key in ("a", "forgotten", "raises", "b")])
+    await until(lambda: empty(store))
+    assert seen["raises"] == 2
+    assert "steps() said nothing of forgotten" in caplog.text or "A batch of" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "delay.leases"},
+        {"type": "delay.leases", "leases": "text"},
+        {"type": "delay.leases", "leases": b"\xc1 garbage"},
+        {"type": "delay.leases", "leases": b"\x91\x01"},
+        {"type": "no.such.thing"},
+        {"type": "_private"},
+        {"no": "type"},
+    ],
+)
+async def test_garbage_is_logged_and_dropped(
+    store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture, message: dict[str, Any]
+) -> None:
+    consumer = Counting(store)
+    start(tasks, store, consumer)
+    with caplog.at_level(logging.WARNING):
+        await get_channel_layer("work").send("c", message)
+        await until(lambda: "Dropped a message on c" in caplog.text)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store))
+
+
+async def test_what_a_lost_step_says_is_dropped(store: MemoryStore, tasks: Run) -> None:
+    """The worker froze for longer than its lease: somebody else has the entry by now."""
+    consumer = Counting(store)
+    consumer.gate.clear()
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: consumer.at_once)
+    (held,) = consumer._held.values()
+    assert consumer.holds(held.lease)
+    (stolen,) = await store.renew([held.lease], 60_000, "c.other")
+    assert stolen is not None
+    consumer.gate.set()
+    await until(lambda: not consumer._held)
+    assert await store.settle([(stolen, Done())]) == [True]
+
+
+async def test_an_old_step_cannot_settle_with_the_lease_of_a_new_one(store: MemoryStore) -> None:
+    consumer = Counting(store)
+    consumer.channel_name = "c.one"
+    await store.announce("c", "c.one", 10, 60_000)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    consumer.gate.clear()
+    await consumer.delay_leases(to_channel(await store.lease(1, 0)))
+    old = consumer._held["k"].lease
+    (late,) = await store.renew([old], 0, "c.one")  # what a renew that ran out looks like
+    assert late is not None
+    await consumer.delay_leases(to_channel([late]))
+    new = consumer._held["k"].lease
+    assert not consumer.holds(old)
+    assert consumer.holds(new)
+    consumer._settle(old, Done())
+    assert consumer._held["k"].outcome is None
+    consumer.gate.set()
+    await until(lambda: empty(store))
+
+
+async def test_when_stopped_it_finishes_or_gives_back_at_once(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.drain = 50
+    consumer.gate.clear()
+    task = start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: consumer.at_once)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (entry,) = await store.peek(["k"])
+    assert entry is not None
+    assert not entry.held
+    assert entry.attempt == 1
+    other = Counting(store)
+    tasks(serve(other))
+    await until(lambda: empty(store))
+    assert other.taken == Counter(k=1)
+
+
+async def test_steps_that_end_in_time_are_settled_when_it_is_stopped(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.gate.clear()
+    task = start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: consumer.at_once)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, consumer.gate.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await empty(store)
+
+
+async def test_neither_step_nor_steps_is_said_clearly(
+    store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(tasks, store, SelfReschedulingConsumer(store))
+    await store.schedule([NewEntry("k", "c", b"")])
+    await until(lambda: "has neither step() nor steps()" in caplog.text)

@@ -1,0 +1,331 @@
+"""The contract of DelayStore, written once: every store must pass it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from progrock.delay import Again, DelayStore, Done, Lease, MemoryStore, NewEntry
+
+from .conftest import Bench
+
+HAND_OFF, RUN = 5_000, 15_000
+
+
+async def hire(store: DelayStore, slots: int = 100, reader: str = "c.one", channel: str = "c") -> None:
+    await store.announce(channel, reader, slots, 600_000)
+
+
+async def one(store: DelayStore) -> Lease:
+    leases = await store.lease(10, HAND_OFF)
+    assert len(leases) == 1
+    return leases[0]
+
+
+async def running(bench: Bench, key: str = "k", delay: int = 0) -> Lease:
+    """Schedule an entry and take it as far as its run."""
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry(key, "c", b"m", delay)])
+    (lease,) = await bench.store.renew([await one(bench.store)], RUN, "c.one")
+    assert lease is not None
+    return lease
+
+
+async def test_schedule_inserts_and_never_replaces(bench: Bench) -> None:
+    first, second = await bench.store.schedule([NewEntry("k", "c", b"old", 50), NewEntry("k", "c", b"new", 0)])
+    assert first is not None
+    assert second is None
+    (entry,) = await bench.store.peek(["k"])
+    assert entry is not None
+    assert (entry.message, entry.due, entry.held, entry.attempt) == (b"old", first, False, 1)
+
+
+async def test_nothing_is_leased_before_it_is_due(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("k", "c", b"m", 50)])
+    await bench.advance(49)
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.advance(1)
+    lease = await one(bench.store)
+    assert (lease.key, lease.channel, lease.message, lease.reader) == ("k", "c", b"m", "c.one")
+    assert lease.at == lease.due
+    assert lease.receipt == lease.at + HAND_OFF * 1000
+
+
+async def test_oldest_first_and_no_more_than_the_limit(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry(f"k{delay}", "c", b"", delay) for delay in (30, 10, 40, 20)])
+    await bench.advance(100)
+    assert [lease.key for lease in await bench.store.lease(3, HAND_OFF)] == ["k10", "k20", "k30"]
+    assert [lease.key for lease in await bench.store.lease(3, HAND_OFF)] == ["k40"]
+
+
+async def test_a_message_that_is_lost_costs_one_hand_off_lease_and_no_attempt(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("k", "c", b"m")])
+    lost = await one(bench.store)
+    await bench.advance(HAND_OFF)
+    again = await one(bench.store)
+    assert again.receipt != lost.receipt
+    assert again.attempt == 1
+    refused, renewed = await bench.store.renew([lost, again], RUN, "c.one")
+    assert refused is None
+    assert renewed is not None
+
+
+async def test_only_the_newest_receipt_is_good(bench: Bench) -> None:
+    lease = await running(bench)
+    (newer,) = await bench.store.renew([lease], RUN, "c.one")
+    assert newer is not None
+    assert await bench.store.renew([lease], RUN, "c.one") == [None]
+    assert await bench.store.settle([(lease, Done())]) == [False]
+    assert await bench.store.settle([(newer, Done())]) == [True]
+    assert await bench.store.settle([(newer, Done())]) == [False]
+    assert await bench.store.depth() == 0
+
+
+async def test_a_receipt_is_new_each_time_even_if_the_clock_stands(bench: Bench) -> None:
+    lease = await running(bench)
+    receipts = {lease.receipt}
+    for _ in range(5):
+        (renewed,) = await bench.store.renew([lease], RUN, "c.one")
+        assert renewed is not None
+        lease = renewed
+        receipts.add(lease.receipt)
+    assert len(receipts) == 6
+
+
+async def test_a_lost_run_comes_due_again_and_is_counted(bench: Bench) -> None:
+    lost = await running(bench)
+    await bench.advance(RUN - 1)
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.advance(1)
+    again = await one(bench.store)
+    assert again.attempt == 2
+    assert await bench.store.settle([(lost, Again(0))]) == [False]
+
+
+async def test_settle_again_starts_a_new_step(bench: Bench) -> None:
+    lease = await running(bench)
+    assert await bench.store.settle([(lease, Again(200, b"next"))]) == [True]
+    await bench.advance(199)
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.advance(1)
+    lease = await one(bench.store)
+    assert (lease.message, lease.attempt) == (b"next", 1)
+
+
+async def test_settle_can_leave_the_message_and_count_a_failure(bench: Bench) -> None:
+    lease = await running(bench)
+    await bench.store.settle([(lease, Again(0, attempt=4))])
+    lease = await one(bench.store)
+    assert (lease.message, lease.attempt) == (b"m", 4)
+
+
+async def test_a_new_entry_can_be_renewed_by_its_insert_receipt(bench: Bench) -> None:
+    (due,) = await bench.store.schedule([NewEntry("k", "c", b"m", HAND_OFF)])
+    assert due is not None
+    lease = Lease("k", "c", b"m", due, due, due)
+    (renewed,) = await bench.store.renew([lease], RUN, "c.one")
+    assert renewed is not None
+    assert await bench.store.renew([lease], RUN, "c.two") == [None]
+
+
+async def test_a_nudge_makes_a_waiting_entry_due_now(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("k", "c", b"m", 60_000)])
+    assert await bench.store.nudge(["k", "not there"]) == 1
+    lease = await one(bench.store)
+    assert lease.nudged
+    (renewed,) = await bench.store.renew([lease], RUN, "c.one")
+    assert renewed is not None
+    assert renewed.nudged
+    await bench.store.settle([(renewed, Again(0))])
+    assert not (await one(bench.store)).nudged
+
+
+async def test_a_nudge_never_breaks_a_hold_and_is_heard_at_the_settle(bench: Bench) -> None:
+    lease = await running(bench)
+    await bench.store.nudge(["k"])
+    assert await bench.store.lease(10, HAND_OFF) == []
+    assert await bench.store.settle([(lease, Again(60_000))]) == [True]
+    assert (await one(bench.store)).nudged
+
+
+async def test_a_nudge_during_the_hand_off_is_heard_by_the_step(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("k", "c", b"m")])
+    lease = await one(bench.store)
+    await bench.store.nudge(["k"])
+    (renewed,) = await bench.store.renew([lease], RUN, "c.one")
+    assert renewed is not None
+    assert renewed.nudged
+    await bench.store.settle([(renewed, Again(60_000))])
+    assert await bench.store.lease(10, HAND_OFF) == []
+
+
+async def test_a_nudge_outlives_a_worker_that_is_lost(bench: Bench) -> None:
+    await running(bench)
+    await bench.store.nudge(["k"])
+    await bench.advance(RUN)
+    again = await one(bench.store)
+    assert again.nudged
+    assert again.attempt == 2
+
+
+async def test_what_was_nudged_and_given_back_unsent_does_not_spin(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("k", "c", b"m")])
+    await bench.store.nudge(["k"])
+    lease = await one(bench.store)
+    await bench.store.settle([(lease, Again(300, attempt=lease.attempt))])
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.advance(300)
+    assert (await one(bench.store)).nudged
+
+
+async def test_peek_tells_held_from_waiting(bench: Bench) -> None:
+    lease = await running(bench)
+    held, nothing = await bench.store.peek(["k", "not there"])
+    assert held is not None
+    assert held.held
+    assert nothing is None
+    await bench.store.settle([(lease, Again(100))])
+    (waiting,) = await bench.store.peek(["k"])
+    assert waiting is not None
+    assert not waiting.held
+
+
+async def test_remove_forgets_even_what_is_held(bench: Bench) -> None:
+    lease = await running(bench)
+    assert await bench.store.remove(["k", "not there"]) == 1
+    assert await bench.store.depth() == 0
+    assert await bench.store.settle([(lease, Again(0))]) == [False]
+    assert await bench.store.lease(10, HAND_OFF) == []
+
+
+async def test_no_more_is_handed_out_than_there_are_free_slots(bench: Bench) -> None:
+    await hire(bench.store, slots=2)
+    await bench.store.schedule([NewEntry(f"k{n}", "c", b"") for n in range(5)])
+    first = await bench.store.lease(10, HAND_OFF)
+    assert len(first) == 2
+    assert await bench.store.lease(10, HAND_OFF) == []
+    renewed = [lease for lease in await bench.store.renew(first, RUN, "c.one") if lease]
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.store.settle([(renewed[0], Done())])
+    assert len(await bench.store.lease(10, HAND_OFF)) == 1
+    assert await bench.store.lease(10, HAND_OFF) == []
+
+
+async def test_slots_of_lost_hand_offs_are_free_again(bench: Bench) -> None:
+    await hire(bench.store, slots=1)
+    await bench.store.schedule([NewEntry("first", "c", b"", 0), NewEntry("older", "c", b"", 1)])
+    assert (await one(bench.store)).key == "first"
+    await bench.advance(HAND_OFF)
+    assert (await one(bench.store)).key == "older"
+
+
+async def test_a_channel_without_free_slots_does_not_stand_in_the_way_of_another(bench: Bench) -> None:
+    await hire(bench.store, reader="quick.one", channel="quick")
+    await bench.store.schedule([NewEntry("slow", "slow", b"", 0), NewEntry("quick", "quick", b"", 1)])
+    await bench.advance(1)
+    assert (await one(bench.store)).key == "quick"
+
+
+async def test_work_goes_to_the_reader_with_most_free_slots_and_not_to_one_that_left(bench: Bench) -> None:
+    await hire(bench.store, 2, "c.small")
+    await hire(bench.store, 6, "c.large")
+    await bench.store.schedule([NewEntry(f"k{n}", "c", b"") for n in range(8)])
+    readers = [lease.reader for lease in await bench.store.lease(4, HAND_OFF)]
+    assert readers == ["c.large"] * 4
+    await bench.store.announce("c", "c.large", 0, 0)
+    assert [lease.reader for lease in await bench.store.lease(10, HAND_OFF)] == ["c.small"] * 2
+
+
+async def test_a_reader_that_falls_silent_is_forgotten(bench: Bench) -> None:
+    await bench.store.announce("c", "c.one", 5, 1_000)
+    await bench.store.schedule([NewEntry("k", "c", b"m")])
+    await bench.advance(1_000)
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await hire(bench.store)
+    await one(bench.store)
+
+
+async def test_standing_entries_are_made_once(bench: Bench) -> None:
+    standing = [NewEntry("s", "c", b"")]
+    assert await bench.store.stand(standing)
+    assert not await bench.store.stand(standing)
+    assert await bench.store.depth() == 1
+
+
+async def test_one_bad_receipt_does_not_spoil_the_batch(bench: Bench) -> None:
+    lease = await running(bench)
+    stranger = Lease("nobody", "c", b"", 1, 1, 1)
+    assert await bench.store.settle([(stranger, Done()), (lease, Done()), (stranger, Again(0))]) == [False, True, False]
+
+
+async def test_sleep_ends_when_something_comes_due(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("k", "c", b"m", 30)])
+    began = time.monotonic()
+    await bench.store.sleep(5_000)
+    assert time.monotonic() - began < 2
+
+
+async def test_sleep_ends_at_its_cap(bench: Bench) -> None:
+    began = time.monotonic()
+    await bench.store.sleep(20)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("wake", ["schedule", "nudge", "settle", "announce"])
+async def test_sleep_is_woken_by_what_is_due_earlier(bench: Bench, wake: str) -> None:
+    store = bench.store
+    lease = await running(bench)
+    await store.schedule([NewEntry("later", "c", b"m", 60_000)])
+    if wake == "announce":
+        await store.announce("c", "c.one", 0, 0)
+        await store.schedule([NewEntry("now", "c", b"m")])
+    sleeping = asyncio.create_task(store.sleep(30_000))
+    await asyncio.sleep(0)
+    if wake == "schedule":
+        await store.schedule([NewEntry("now", "c", b"m")])
+    elif wake == "nudge":
+        await store.nudge(["later"])
+    elif wake == "settle":
+        await store.settle([(lease, Again(0))])
+    else:
+        await hire(store)
+    await asyncio.wait_for(sleeping, 5)
+    assert len(await store.lease(10, HAND_OFF)) == 1
+
+
+async def test_a_plain_thread_wakes_a_sleeper_at_once() -> None:
+    """A sync view or a script thread schedules; the scheduler sleeps in the server's loop."""
+    store = MemoryStore()
+    await hire(store)
+    sleeping = asyncio.create_task(store.sleep(30_000))
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=lambda: asyncio.run(_schedule_now(store)))
+    thread.start()
+    await asyncio.wait_for(sleeping, 5)
+    thread.join()
+    await one(store)
+
+
+async def _schedule_now(store: DelayStore) -> None:
+    await store.schedule([NewEntry("k", "c", b"m")])
+
+
+async def test_memory_store_does_not_grow_with_steps() -> None:
+    store = MemoryStore()
+    await hire(store)
+    await store.schedule([NewEntry("k", "c", b"m")])
+    for _ in range(5_000):
+        leases = await store.renew(await store.lease(10, HAND_OFF), RUN, "c.one")
+        assert await store.settle([(lease, Again(0)) for lease in leases if lease]) == [True]
+    assert len(store._heaps["c"]) < 1_100
+    assert len(store._ends) < 1_100
