@@ -1,0 +1,78 @@
+"""Everything that ProgRock raises on purpose.
+
+ProgRockError
+├── Refused             what was asked for cannot be done; `code` is the protocol's, the message is for people
+│   ├── BadFrame
+│   ├── UnknownAction
+│   ├── Invalid
+│   ├── UnknownService
+│   ├── InvalidParams
+│   ├── NotFound
+│   ├── TooMany
+│   └── Unavailable
+└── EngineTaken         embedded mode runs on this database already
+"""
+
+from __future__ import annotations
+
+
+class ProgRockError(Exception):
+    """The root of the tree."""
+
+
+class Refused(ProgRockError):
+    """What was asked for cannot be done."""
+
+    code = "refused"
+
+
+class BadFrame(Refused):
+    """A frame that is no JSON object."""
+
+    code = "bad_frame"
+
+
+class UnknownAction(Refused):
+    """An `action` that the protocol does not have."""
+
+    code = "unknown_action"
+
+
+class Invalid(Refused):
+    """A value of the wrong type or size."""
+
+    code = "invalid"
+
+
+class UnknownService(Refused):
+    """A service that is not in the settings."""
+
+    code = "unknown_service"
+
+
+class InvalidParams(Refused):
+    """Parameters that the service does not take."""
+
+    code = "invalid_params"
+
+
+class NotFound(Refused):
+    """A job that is not there, or not the caller's."""
+
+    code = "not_found"
+
+
+class TooMany(Refused):
+    """More than the limits allow."""
+
+    code = "too_many"
+
+
+class Unavailable(Refused):
+    """Not now: something we need is away."""
+
+    code = "unavailable"
+
+
+class EngineTaken(ProgRockError):
+    """Another process runs the embedded engine on the same database."""

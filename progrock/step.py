@@ -1,0 +1,238 @@
+"""The rules of one look at a job: what it means, what to show, when to look again. Pure: no I/O, no clock.
+
+Times are whole microseconds of the store's clock, durations whole milliseconds, as everywhere below the snapshot.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from .protocol import Failure, Snapshot, State
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to look at the jobs of a service. All durations in milliseconds.
+
+    :param interval: from one look to the next.
+    :param retry: the first back-off after a look without an answer; doubled each time, up to `retry_most`.
+    :param patience: how long the service may leave us without an answer before the job fails.
+    :param cancel_patience: the same while a cancel is waiting for its answer.
+    :param deadline: how long a job may take from its first step on.
+    :param nonsense: how many answers in a row that make no sense fail the job.
+    :param vanished: how many times in a row the service must say it does not know the job.
+    :param losses: how many workers one step may take down with it.
+    """
+
+    interval: int = 1_000
+    retry: int = 500
+    retry_most: int = 30_000
+    patience: int = 600_000
+    cancel_patience: int = 30_000
+    deadline: int = 86_400_000
+    nonsense: int = 5
+    vanished: int = 3
+    losses: int = 5
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a service reported of a job.
+
+    :param state: PENDING, RUNNING, or how it ended.
+    :param percent: 0 to 100, or None when it does not say; anything else is clamped or ignored.
+    :param message: what is going on, for people.
+    :param title: what the service calls the job; empty leaves it as it is.
+    :param result: any JSON.
+    :param file: media type of the finished file, if there is one.
+    :param again: milliseconds that the service asks us to wait.
+    """
+
+    state: State
+    percent: object = None
+    message: str = ""
+    title: str = ""
+    result: Any = None
+    file: str | None = None
+    again: int | None = None
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """A look that got no answer, or none that makes sense.
+
+    :param code: `unreachable`, `nonsense`, `vanished` or `refused`.
+    :param message: what happened, for people.
+    :param again: milliseconds that the service asks us to wait.
+    """
+
+    code: str
+    message: str
+    again: int | None = None
+
+
+Look = Reading | Miss
+
+
+class Run(msgspec.Struct, frozen=True, tag="run"):
+    """A job's live state, as its entry in the schedule carries it from step to step.
+
+    :param owner: whose job it is.
+    :param snapshot: what was last shown.
+    :param remote: the service's name for the job; empty before it has one.
+    :param started: when the first step was taken, 0 before.
+    :param answered: when the service last answered.
+    :param miss: the code of the last look, if that was a miss.
+    :param strikes: how many misses in a row had that code.
+    """
+
+    owner: str
+    snapshot: Snapshot
+    remote: str = ""
+    started: int = 0
+    answered: int = 0
+    miss: str = ""
+    strikes: int = 0
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What follows from a look: the job's new live state, and when to look again if its snapshot is not complete."""
+
+    run: Run
+    delay: int
+
+
+def begin(run: Run, now: int) -> Run:
+    """Return a run at its first step, or at the first since its entry was made anew."""
+    started = run.started or now
+    state = State.RUNNING if run.snapshot.state is State.PENDING else run.snapshot.state
+    snapshot = replace(run.snapshot, state=state)
+    return _show(replace(run, started=started, answered=run.answered or now, snapshot=snapshot), now)
+
+
+def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Decision:
+    """Return what follows from one look.
+
+    :param now: the store's time.
+    :param jitter: a random number from 0 to 1.
+    """
+    if isinstance(look, Miss):
+        return _missed(run, look, policy, now, jitter)
+    run = replace(run, answered=now, miss="", strikes=0)
+    snapshot = replace(
+        run.snapshot,
+        misses=0,
+        heard=_ms(now),
+        title=_clean(look.title)[:200] or run.snapshot.title,
+        message=_clean(look.message) if look.message or run.snapshot.misses else run.snapshot.message,
+    )
+    if look.state.complete:
+        return Decision(_end(replace(run, snapshot=snapshot), look, now), 0)
+    if now - run.started > policy.deadline * 1000:
+        return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
+    percent = _percent(look.percent, snapshot.percent)
+    changes: dict[str, Any] = {"percent": percent, "left": _left(percent, now - run.started)}
+    if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or not snapshot.moved:
+        changes["moved"] = _ms(now)
+    delay = max(policy.interval, min(look.again or 0, policy.retry_most))
+    return Decision(_show(replace(run, snapshot=replace(snapshot, **changes)), now), delay)
+
+
+def fail(run: Run, code: str, message: str, now: int) -> Run:
+    """Return the run as failed, for a reason that a person understands."""
+    return _finish(run, State.FAILED, message, now, error=Failure(code, message))
+
+
+def cancelled(run: Run, message: str, now: int) -> Run:
+    """Return the run as cancelled."""
+    return _finish(run, State.CANCELLED, message, now)
+
+
+def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> Decision:
+    misses = run.snapshot.misses + 1
+    strikes = run.strikes + 1 if miss.code == run.miss else 1
+    cancelling = run.snapshot.state is State.CANCELLING
+    silence = (now - run.answered) // 1000
+    if cancelling and (silence > policy.cancel_patience or miss.code in ("vanished", "refused")):
+        return Decision(cancelled(run, f"Cancelled, but the service may go on with it: {miss.message}", now), 0)
+    limit = {"nonsense": policy.nonsense, "vanished": policy.vanished, "refused": 1}.get(miss.code)
+    if limit is not None and strikes >= limit:
+        return Decision(fail(run, miss.code, miss.message, now), 0)
+    if silence > policy.patience:
+        message = f"Gave up after {_duration(silence)} without an answer. {miss.message}"
+        return Decision(fail(run, miss.code, message, now), 0)
+    if now - run.started > policy.deadline * 1000:
+        return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
+    back_off = min(policy.retry_most, policy.retry * 2 ** min(misses - 1, 20))
+    # Full jitter, but never at once; what the service asks for is a floor.
+    delay = max(int(back_off * (0.5 + jitter / 2)), min(miss.again or 0, 3_600_000))
+    snapshot = replace(run.snapshot, misses=misses, message=miss.message, left=None)
+    return Decision(_show(replace(run, miss=miss.code, strikes=strikes, snapshot=snapshot), now), delay)
+
+
+def _end(run: Run, reading: Reading, now: int) -> Run:
+    message = _clean(reading.message)
+    if reading.state is State.FAILED:
+        return fail(run, "remote", message or "The service says that it failed.", now)
+    if reading.state is State.CANCELLED:
+        if run.snapshot.state is State.CANCELLING:
+            return cancelled(run, message or "Cancelled.", now)
+        return fail(run, "stopped", message or "The service stopped it.", now)
+    if run.snapshot.state is State.CANCELLING:
+        message = "It was finished before it could be cancelled."
+    return _finish(
+        run, State.SUCCEEDED, message or "Done.", now, percent=100.0, file=reading.file, result=reading.result
+    )
+
+
+def _finish(run: Run, state: State, message: str, now: int, **changes: Any) -> Run:
+    snapshot = replace(run.snapshot, state=state, message=message, left=None, misses=0, moved=_ms(now), **changes)
+    return _show(replace(run, snapshot=snapshot), now)
+
+
+def _show(run: Run, now: int) -> Run:
+    """Return the run with a snapshot that is newer than the last."""
+    return replace(run, snapshot=replace(run.snapshot, seq=max(run.snapshot.seq + 1, now), at=_ms(now)))
+
+
+def _percent(reported: object, shown: float | None) -> float | None:
+    """Return what to show: a number from 0 to 100 that never goes down, or what was shown before."""
+    if isinstance(reported, bool) or not isinstance(reported, int | float):
+        return shown
+    if isinstance(reported, float) and not math.isfinite(reported):
+        return shown
+    return round(float(max(0, min(100, reported), shown or 0)), 2)
+
+
+def _left(percent: float | None, elapsed: int) -> int | None:
+    """Return the time left in ms at the pace so far; None while that would be a guess."""
+    if percent is None or percent < 2 or elapsed < 1_000_000:
+        return None
+    return int(elapsed * (100 - percent) / percent) // 1000
+
+
+def _clean(text: str) -> str:
+    """Return text from outside as one short line without control characters."""
+    return "".join(char if char.isprintable() else " " for char in text[:500]).strip()
+
+
+def _deadline_message(policy: Policy) -> str:
+    return f"It was not finished within {_duration(policy.deadline)}."
+
+
+def _duration(milliseconds: int) -> str:
+    seconds = milliseconds // 1000
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}s"
+    return f"{seconds} seconds"
+
+
+def _ms(microseconds: int) -> int:
+    return microseconds // 1000

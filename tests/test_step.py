@@ -1,0 +1,230 @@
+"""The rules of a look, as a person at the page would put them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from progrock.protocol import Snapshot, State
+from progrock.step import Look, Miss, Policy, Reading, Run, begin, cancelled, decide, fail
+
+NOW = 1_795_000_000_000_000
+SECOND = 1_000_000
+POLICY = Policy(interval=200, patience=60_000, deadline=600_000)
+
+
+def a_run(state: State = State.PENDING) -> Run:
+    return Run(owner="me", snapshot=Snapshot("j", "synth", "T", state, created=NOW // 1000))
+
+
+def begun(percent: float | None = None) -> Run:
+    run = begin(a_run(), NOW)
+    return replace(run, snapshot=replace(run.snapshot, percent=percent))
+
+
+def look_at(run: Run, look: Look, after: int = SECOND) -> tuple[Run, int]:
+    decision = decide(run, look, POLICY, NOW + after, 0.5)
+    return decision.run, decision.delay
+
+
+def test_the_first_step_shows_the_job_running_at_nothing() -> None:
+    run = begin(a_run(), NOW)
+    assert (run.snapshot.state, run.snapshot.progress, run.snapshot.percent) == (State.RUNNING, 0, None)
+    assert run.started == NOW
+    assert run.snapshot.seq == NOW
+
+
+def test_a_cancel_is_not_forgotten_by_the_first_step() -> None:
+    assert begin(a_run(State.CANCELLING), NOW).snapshot.state is State.CANCELLING
+
+
+def test_a_reading_is_shown_and_looked_at_again_after_the_interval() -> None:
+    run, delay = look_at(begun(), Reading(State.RUNNING, 42.417, "Tuning up", "A title"))
+    shown = run.snapshot
+    assert (shown.progress, shown.percent, shown.message, shown.title) == (42, 42.42, "Tuning up", "A title")
+    assert shown.heard == shown.moved == shown.at == (NOW + SECOND) // 1000
+    assert delay == 200
+
+
+def test_a_service_that_asks_us_to_wait_is_obeyed() -> None:
+    _, delay = look_at(begun(), Reading(State.RUNNING, 1, again=5_000))
+    assert delay == 5_000
+
+
+@pytest.mark.parametrize(
+    ("reported", "shown"),
+    [(-5, 30), (150, 100), ("abc", 30), (None, 30), (True, 30), (math.nan, 30), (math.inf, 30), (10**400, 100), (20, 30)],
+)
+def test_a_percentage_is_clamped_ignored_and_never_goes_down(reported: object, shown: float) -> None:
+    run, _ = look_at(begun(30), Reading(State.RUNNING, reported))
+    assert run.snapshot.percent == shown
+    assert run.snapshot.progress == min(99, shown)
+
+
+def test_only_success_is_a_hundred() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 100))
+    assert (run.snapshot.progress, run.snapshot.complete) == (99, False)
+    run, _ = look_at(run, Reading(State.SUCCEEDED, 3, file="audio/wav", result={"a": 1}))
+    assert (run.snapshot.progress, run.snapshot.complete, run.snapshot.percent) == (100, True, 100.0)
+    assert (run.snapshot.file, run.snapshot.result, run.snapshot.left) == ("audio/wav", {"a": 1}, None)
+
+
+def test_what_failed_out_there_failed_with_its_reason() -> None:
+    run, _ = look_at(begun(70), Reading(State.FAILED, message="The drummer left."))
+    assert run.snapshot.error is not None
+    assert (run.snapshot.state, run.snapshot.error.code, run.snapshot.message) == (
+        State.FAILED,
+        "remote",
+        "The drummer left.",
+    )
+    assert run.snapshot.progress == 70
+
+
+def test_a_job_that_moves_is_told_from_one_that_only_answers() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 10, "x"))
+    still, _ = look_at(run, Reading(State.RUNNING, 10, "x"), 9 * SECOND)
+    assert still.snapshot.heard - still.snapshot.moved == 8_000
+
+
+def test_misses_are_counted_said_and_backed_off_with_jitter() -> None:
+    run, delays = begun(10), []
+    for n in range(8):
+        run, delay = look_at(run, Miss("unreachable", "Nobody there."), SECOND * n)
+        delays.append(delay)
+    assert (run.snapshot.misses, run.snapshot.message, run.snapshot.state) == (8, "Nobody there.", State.RUNNING)
+    assert delays == sorted(delays)
+    assert delays[0] == 375
+    assert max(delays) <= POLICY.retry_most
+    back, delay = look_at(run, Reading(State.RUNNING, 11), 9 * SECOND)
+    assert (back.snapshot.misses, back.snapshot.message, delay) == (0, "", 200)
+
+
+def test_a_miss_that_says_when_is_obeyed() -> None:
+    _, delay = look_at(begun(), Miss("unreachable", "Busy.", again=7_000))
+    assert delay == 7_000
+
+
+def test_a_dead_service_fails_the_job_when_patience_ends() -> None:
+    miss = Miss("unreachable", "Nobody there.")
+    run, _ = look_at(begun(), miss, 60 * SECOND)
+    assert not run.snapshot.complete
+    run, _ = look_at(run, miss, 61 * SECOND)
+    assert run.snapshot.error is not None
+    assert run.snapshot.error.code == "unreachable"
+    assert run.snapshot.message == "Gave up after 61 seconds without an answer. Nobody there."
+
+
+@pytest.mark.parametrize(("code", "times"), [("nonsense", 5), ("vanished", 3), ("refused", 1)])
+def test_misses_that_say_something_need_less_patience(code: str, times: int) -> None:
+    run = begun()
+    for n in range(times):
+        assert not run.snapshot.complete
+        run, _ = look_at(run, Miss(code, "No."), n)
+    assert run.snapshot.error is not None
+    assert run.snapshot.error.code == code
+
+
+def test_being_unreachable_first_does_not_use_up_the_confirmations() -> None:
+    run = begun()
+    for n in range(6):
+        run, _ = look_at(run, Miss("unreachable", "No."), n)
+    run, _ = look_at(run, Miss("vanished", "Gone."), 7)
+    assert not run.snapshot.complete
+
+
+def test_a_job_that_never_ends_ends_at_its_deadline() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 99), 601 * SECOND)
+    assert run.snapshot.error is not None
+    assert (run.snapshot.error.code, run.snapshot.message) == ("deadline", "It was not finished within 10 minutes.")
+
+
+def test_success_in_the_last_moment_is_success() -> None:
+    run, _ = look_at(begun(), Reading(State.SUCCEEDED), 601 * SECOND)
+    assert run.snapshot.state is State.SUCCEEDED
+
+
+def cancelling() -> Run:
+    run = begun(40)
+    return replace(run, snapshot=replace(run.snapshot, state=State.CANCELLING))
+
+
+def test_a_cancel_ends_when_the_service_says_so() -> None:
+    run, delay = look_at(cancelling(), Reading(State.RUNNING, 41))
+    assert (run.snapshot.state, delay) == (State.CANCELLING, 200)
+    run, _ = look_at(run, Reading(State.CANCELLED))
+    assert (run.snapshot.state, run.snapshot.message) == (State.CANCELLED, "Cancelled.")
+
+
+def test_a_cancel_that_loses_to_completion_says_so() -> None:
+    run, _ = look_at(cancelling(), Reading(State.SUCCEEDED))
+    assert run.snapshot.state is State.SUCCEEDED
+    assert run.snapshot.message == "It was finished before it could be cancelled."
+
+
+def test_a_cancel_that_cannot_be_delivered_ends_and_tells_the_truth() -> None:
+    run, _ = look_at(cancelling(), Miss("unreachable", "Nobody there."), 31 * SECOND)
+    assert run.snapshot.state is State.CANCELLED
+    assert "may go on with it" in run.snapshot.message
+
+
+def test_a_job_that_the_service_stopped_by_itself_failed() -> None:
+    run, _ = look_at(begun(), Reading(State.CANCELLED))
+    assert run.snapshot.error is not None
+    assert run.snapshot.error.code == "stopped"
+
+
+def test_time_left_is_told_when_it_is_no_guess() -> None:
+    assert look_at(begun(), Reading(State.RUNNING, 1), 10 * SECOND)[0].snapshot.left is None
+    assert look_at(begun(), Reading(State.RUNNING, 50), SECOND // 2)[0].snapshot.left is None
+    assert look_at(begun(), Reading(State.RUNNING), 10 * SECOND)[0].snapshot.left is None
+    assert look_at(begun(), Reading(State.RUNNING, 25), 10 * SECOND)[0].snapshot.left == 30_000
+
+
+def test_text_from_outside_is_one_short_line() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 1, "a\r\nb\x1b[31mc" + "x" * 9_999))
+    assert run.snapshot.message.startswith("a  b [31mc")
+    assert len(run.snapshot.message) <= 500
+
+
+def test_ends_of_our_own() -> None:
+    assert fail(begun(20), "config", "Gone.", NOW).snapshot.progress == 20
+    assert cancelled(begun(20), "Stopped.", NOW).snapshot.complete
+
+
+@pytest.mark.parametrize("wrong", [{"interval": 0}, {"patience": -1}])
+def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        Policy(**wrong)
+
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+)
+looks = st.one_of(
+    st.builds(Reading, st.sampled_from(State), anything, st.text(max_size=20), st.text(max_size=20)),
+    st.builds(Miss, st.sampled_from(["unreachable", "nonsense", "vanished", "refused"]), st.text(max_size=20)),
+)
+
+
+@given(st.lists(st.tuples(looks, st.integers(0, 30 * SECOND)), max_size=40), st.booleans())
+def test_whatever_a_service_says_the_snapshots_stay_in_order(steps: list[tuple[Look, int]], cancel: bool) -> None:
+    run = cancelling() if cancel else begun()
+    now = NOW
+    for look, passed in steps:
+        now += passed
+        decision = decide(run, look, POLICY, now, 0.3)
+        before, after = run.snapshot, decision.run.snapshot
+        assert after.seq > before.seq
+        assert after.progress >= before.progress
+        assert (after.progress == 100) == (after.state is State.SUCCEEDED)
+        assert after.complete == (after.state in (State.SUCCEEDED, State.FAILED, State.CANCELLED))
+        assert (after.error is not None) == (after.state is State.FAILED)
+        if after.complete:
+            return
+        assert after.state is before.state
+        assert 1 <= decision.delay <= 3_600_000
+        run = decision.run
