@@ -1,0 +1,96 @@
+"""The contract of an adapter: what ProgRock asks of a remote service."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..protocol import State
+from ..step import Look, Miss, Reading
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A job to be started.
+
+    :param job: its UUID as text: the idempotency key, the same each time that the start is tried again.
+    :param params: what the adapter's :meth:`Service.clean` made of them.
+    """
+
+    job: str
+    params: dict[str, Any]
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A job that the service has taken on.
+
+    :param remote: the service's own name for it.
+    :param reading: what it says of it already.
+    """
+
+    remote: str
+    reading: Reading = Reading(State.RUNNING)
+
+
+class File(msgspec.Struct, frozen=True):
+    """A finished file on its way through.
+
+    :param status: 200, 206 or 416.
+    :param headers: those that describe the body: type, length, range, ETag.
+    :param body: the bytes, as they come in.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: AsyncIterator[bytes]
+
+
+class Service(ABC):
+    """One remote service. Its methods answer with a look for everything that can go wrong out there, and raise
+    nothing; what is raised nevertheless is a bug, logged, and treated as an answer that makes no sense.
+
+    An instance serves one event loop and all the jobs of its service.
+    """
+
+    def clean(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters to start with, checked and completed.
+
+        :raises InvalidParams: saying what was expected and what came.
+        """
+        return params
+
+    def title(self, params: dict[str, Any]) -> str:
+        """Return one line for people to show until the service has a title of its own, if it ever does."""
+        return ""
+
+    @abstractmethod
+    async def start(self, order: Order) -> Started | Miss:
+        """Start the job, once, however often it is asked for with the same `order.job`."""
+
+    @abstractmethod
+    async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
+        """Look at many jobs with one call.
+
+        :returns: a look for each, in the same order.
+        """
+
+    @abstractmethod
+    async def cancel(self, remote: str) -> Look:
+        """Ask for the job's end; asked again until the look says that it is over."""
+
+    @abstractmethod
+    async def find(self, job: str) -> str | Miss | None:
+        """Return the service's name for a job that may have been started, None if it never was."""
+
+    @abstractmethod
+    async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:
+        """Open the finished file.
+
+        :param headers: the caller's `Range` and `If-Range`, if any.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,177 @@
+"""Calls to a remote HTTP API: bounded in time and size, and never raising for what the other side does."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from ..step import Miss
+from .base import File, Service
+
+_BODY_MOST = 1 << 20
+_FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
+_decode = msgspec.json.Decoder().decode
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer that can be read: its status, headers and JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class HTTPService(Service, ABC):
+    """The part of an adapter that all HTTP APIs share.
+
+    :param base_url: scheme, host and optional path prefix; nothing else is ever called.
+    :param timeout: milliseconds for a whole call, from the first byte sent to the last one read.
+    :param connect_timeout: milliseconds for the connection alone.
+    :param connections: how many calls may be on the way at once.
+    """
+
+    def __init__(
+        self, base_url: str, *, timeout: int = 10_000, connect_timeout: int = 3_000, connections: int = 50
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"Expected base_url as http(s)://host[:port][/path], got {base_url!r}.")
+        self._base = base_url.rstrip("/")
+        self._timeout = timeout / 1000
+        self._connect_timeout = connect_timeout / 1000
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        expect: tuple[int, ...] = (200,),
+    ) -> Reply | Miss:
+        """Make one call and read its JSON.
+
+        :param path: below the base URL, already quoted.
+        :param expect: the status codes that carry an answer; any other is a miss.
+        """
+        try:
+            async with asyncio.timeout(self._timeout), self._request(method, path, json, headers) as response:
+                if response.status not in expect:
+                    return _unexpected(response)
+                body = await _read(response)
+                if body is None:
+                    return Miss("nonsense", "The service's answer was far too long.")
+                return Reply(response.status, response.headers, _decode(body))
+        except (TimeoutError, aiohttp.ServerTimeoutError):
+            return Miss("unreachable", "The service did not answer in time.")
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return Miss("nonsense", "The service's answer made no sense.")
+        except aiohttp.ClientPayloadError:
+            return Miss("unreachable", "The service broke off in the middle of its answer.")
+        except aiohttp.ClientResponseError:
+            return Miss("nonsense", "The service's answer made no sense.")
+        except (aiohttp.ClientError, OSError):
+            return Miss("unreachable", "The service cannot be reached.")
+
+    async def fetch(self, path: str, headers: Mapping[str, str]) -> File | Miss:
+        """Open a file to be streamed through; closing its body closes the connection."""
+        request = self._request("GET", path, None, headers)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await request.__aenter__()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return Miss("unreachable", "The service cannot be reached.")
+        if response.status not in (200, 206, 416):
+            response.close()
+            return _unexpected(response)
+        kept = {name: response.headers[name] for name in _FILE_HEADERS if name in response.headers}
+        return File(response.status, kept, self._stream(response))
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _request(
+        self, method: str, path: str, json: object, headers: Mapping[str, str] | None
+    ) -> aiohttp.client._RequestContextManager:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=60),
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=self._connect_timeout),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # No compression: an answer is never larger than what was read of it.
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
+                trust_env=False,
+            )
+        sent = dict(headers or {})
+        body = None
+        if json is not None:
+            body = msgspec.json.encode(json)
+            sent["Content-Type"] = "application/json"
+        return self._session.request(method, self._base + path, data=body, headers=sent, allow_redirects=False)
+
+    async def _stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                # The timeout is a read's, not the whole file's: a file is as long as it is.
+                async with asyncio.timeout(self._timeout):
+                    chunk = await response.content.read(1 << 16)
+                if not chunk:
+                    break
+                yield chunk
+        finally:
+            response.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body, or None if it is longer than any answer should be."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _BODY_MOST:
+            return None
+    return bytes(body)
+
+
+def _unexpected(response: aiohttp.ClientResponse) -> Miss:
+    """Return what a status that carries no answer means."""
+    status = response.status
+    again = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    if status in (404, 410):
+        return Miss("vanished", "The service does not know this job any more.")
+    if status == 429:
+        return Miss("unreachable", "The service is busy and asks us to wait.", again)
+    if status in (408, 425) or status >= 500:
+        return Miss("unreachable", f"The service is in trouble (it answered {status}).", again)
+    if status in (401, 403):
+        return Miss("refused", f"The service refused us (it answered {status}).")
+    if 400 <= status < 500:
+        return Miss("refused", f"The service refused the call (it answered {status}).")
+    return Miss("nonsense", f"The service gave an answer that was not expected ({status}).")
+
+
+def retry_after(value: str | None, now: datetime) -> int | None:
+    """Return a Retry-After header (RFC 9110, 10.2.3) in milliseconds: seconds or a date; None if it is neither."""
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return min(int(value[:9]), 86_400) * 1000
+    try:
+        date = parsedate_to_datetime(value)
+        wait = (date if date.tzinfo else date.replace(tzinfo=UTC)) - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return int(max(0.0, min(wait.total_seconds(), 86_400)) * 1000)

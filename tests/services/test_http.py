@@ -1,0 +1,175 @@
+"""Calls to a remote API that is slow, broken or hostile: raw sockets say what no decent server would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from progrock.services import File, HTTPService
+from progrock.services.http import Reply, retry_after
+from progrock.step import Miss
+
+Serve = Callable[..., Awaitable["Plain"]]
+
+
+class Plain(HTTPService):
+    """The shared part of adapters, and nothing else."""
+
+    start = poll = cancel = find = open = None  # type: ignore[assignment]
+
+
+Plain.__abstractmethods__ = frozenset()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Serve one canned reply to every request, byte by byte if asked, and return a service that calls it."""
+    servers: list[asyncio.Server] = []
+    services: list[Plain] = []
+
+    async def start(reply: bytes, *, pause: float = 0, hang: bool = False, **options: Any) -> Plain:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                if pause:
+                    for n in range(len(reply)):
+                        writer.write(reply[n : n + 1])
+                        await writer.drain()
+                        await asyncio.sleep(pause)
+                writer.write(reply if not pause else b"")
+                await writer.drain()
+                if hang:
+                    await reader.read()
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        servers.append(server)
+        port = server.sockets[0].getsockname()[1]
+        services.append(Plain(f"http://127.0.0.1:{port}", **options))
+        return services[-1]
+
+    yield start
+    for service in services:
+        await service.aclose()
+    for server in servers:
+        server.close()
+
+
+def reply(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+async def miss(service: Plain) -> Miss:
+    answer = await service.call("GET", "/x")
+    assert isinstance(answer, Miss), answer
+    assert len(answer.message) < 120
+    return answer
+
+
+async def test_an_answer_is_read(serve: Serve) -> None:
+    answer = await (await serve(reply(b'{"a": 1}', "200 OK", "X-More: yes"))).call("POST", "/x", json={"b": 2})
+    assert isinstance(answer, Reply)
+    assert (answer.status, answer.body, answer.headers["X-More"]) == (200, {"a": 1}, "yes")
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (reply(b"<html>"), "nonsense"),
+        (reply(b""), "nonsense"),
+        (reply(b'{"a": '), "nonsense"),
+        (reply(b"\xff\xfe"), "nonsense"),
+        (reply(b"[" * 100_000), "nonsense"),
+        (reply(b'"' + b"x" * 2_000_000 + b'"'), "nonsense"),
+        (reply(b"{}", "204 No Content"), "nonsense"),
+        (reply(b"{}", "302 Found", "Location: http://127.0.0.1:1/"), "nonsense"),
+        (reply(b"{}", "404 Not Found"), "vanished"),
+        (reply(b"{}", "410 Gone"), "vanished"),
+        (reply(b"{}", "400 Bad Request"), "refused"),
+        (reply(b"{}", "401 Unauthorized"), "refused"),
+        (reply(b"{}", "500 Oops"), "unreachable"),
+        (reply(b"{}", "429 Slow"), "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "unreachable"),
+        (b"", "unreachable"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "nonsense"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-Many: y\r\n" * 100_000 + b"\r\n", "nonsense"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n", "nonsense"),
+    ],
+)
+async def test_whatever_comes_is_a_miss_and_never_raises(serve: Serve, raw: bytes, code: str) -> None:
+    assert (await miss(await serve(raw))).code == code
+
+
+@pytest.mark.parametrize("raw", [b"", reply(b'{"a": 1}')])
+async def test_time_is_bounded_over_the_whole_call(serve: Serve, raw: bytes) -> None:
+    """A byte now and then does not keep a call alive."""
+    service = await serve(raw, pause=0.05 if raw else 0, hang=True, timeout=200)
+    began = asyncio.get_running_loop().time()
+    assert (await miss(service)).code == "unreachable"
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_nobody_there_is_a_miss() -> None:
+    service = Plain("http://127.0.0.1:1")
+    assert (await miss(service)).message == "The service cannot be reached."
+    await service.aclose()
+
+
+async def test_a_name_that_does_not_resolve_is_a_miss() -> None:
+    service = Plain("http://nowhere.invalid")
+    assert (await miss(service)).code == "unreachable"
+    await service.aclose()
+
+
+async def test_a_busy_service_says_when(serve: Serve) -> None:
+    assert (await miss(await serve(reply(b"", "429 Slow", "Retry-After: 7")))).again == 7_000
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        (None, None),
+        ("", None),
+        ("5", 5_000),
+        ("0", 0),
+        ("-1", None),
+        ("1000000000000", 86_400_000),
+        ("9" * 5_000, 86_400_000),
+        ("soon", None),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30_000),
+        ("Wed, 31 Dec 2025 23:00:00 GMT", 0),
+        ("Thu, 99 Foo 2026 00:00:00 GMT", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after_is_seconds_a_date_or_nothing(header: str | None, wait: int | None) -> None:
+    assert retry_after(header, datetime(2026, 1, 1, tzinfo=UTC)) == wait
+
+
+async def test_a_file_is_streamed_with_the_headers_that_describe_it(serve: Serve) -> None:
+    raw = reply(b"x" * 100_000, "206 Partial Content", "Content-Range: bytes 0-9/10", "Set-Cookie: a=b", "ETag: e")
+    opened = await (await serve(raw)).fetch("/file", {"Range": "bytes=0-9"})
+    assert isinstance(opened, File)
+    assert opened.status == 206
+    assert set(opened.headers) == {"Content-Length", "Content-Range", "ETag"}
+    assert b"".join([chunk async for chunk in opened.body]) == b"x" * 100_000
+
+
+async def test_a_file_that_is_not_there_is_a_miss(serve: Serve) -> None:
+    opened = await (await serve(reply(b"", "404 Not Found"))).fetch("/file", {})
+    assert isinstance(opened, Miss)
+    assert opened.code == "vanished"
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "//x", "file:///etc/passwd", "http://", "http://x/?q", "http://x/#f"])
+def test_a_base_url_that_cannot_be_called_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="Expected base_url"):
+        Plain(url)
