@@ -1,0 +1,17 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+
+
+class ProgRockConfig(AppConfig):
+    """ProgRock in `INSTALLED_APPS`."""
+
+    name = "progrock"
+    verbose_name = "ProgRock"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from .checks import check
+
+        register(check)

@@ -1,0 +1,58 @@
+"""The record of a job: what was asked for, and how it ended. What goes on in between is in the schedule."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from .protocol import State
+
+
+class Job(models.Model):
+    """One job. Written when it is created, started and finished, and never for a percentage.
+
+    `owner` is what :mod:`progrock.access` makes of a user or a session. `key` is the client's own, so that the same
+    start sent twice is one job. `seq` is that of the snapshot that ended it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    service = models.CharField(max_length=64)
+    title = models.CharField(max_length=200, blank=True)
+    params = models.JSONField(default=dict)
+    owner = models.CharField(max_length=120)
+    key = models.CharField(max_length=120, null=True, blank=True)  # noqa: DJ001 (no key is no key: never equal)
+    state = models.CharField(
+        max_length=10, choices=[(state.value, state.value) for state in State], default=State.PENDING
+    )
+    remote = models.CharField(max_length=200, blank=True)
+    message = models.CharField(max_length=500, blank=True)
+    percent = models.FloatField(null=True, blank=True)
+    file = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
+    result = models.JSONField(null=True, blank=True)
+    error = models.CharField(max_length=64, blank=True)
+    seq = models.BigIntegerField(default=0)
+    created = models.DateTimeField()
+    changed = models.DateTimeField()
+    started = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "key"], name="progrock_job_owner_key"),
+            models.CheckConstraint(condition=Q(state__in=[state.value for state in State]), name="progrock_job_state"),
+            models.CheckConstraint(
+                condition=Q(finished__isnull=False, state__in=[s.value for s in State if s.complete])
+                | Q(finished__isnull=True, state__in=[s.value for s in State if not s.complete]),
+                name="progrock_job_finished",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["owner", "-created"], name="progrock_job_mine"),
+            models.Index(fields=["changed"], name="progrock_job_unfinished", condition=Q(finished__isnull=True)),
+        ]
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return f"{self.title or self.service} ({self.state})"

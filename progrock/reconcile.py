@@ -1,0 +1,84 @@
+"""What keeps rows and schedule together: every unfinished row has its entry, every cancel has been heard.
+
+It is itself an entry in the schedule, one page of rows a step: young rows often, all of them now and then, and all of
+them at once when the store is new.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import msgspec
+from django.utils import timezone
+from msgspec.structs import replace
+
+from . import registry
+from .delay import NewEntry
+from .jobs import UNFINISHED, entry_for, run_of
+from .models import Job
+from .protocol import State
+
+KEY = "reconcile"
+EVERY = 5_000
+FULL_EVERY = 60_000
+YOUNG = timedelta(seconds=60)
+PAGE = 500
+SPREAD = 2
+"""Milliseconds for each job of a page that is scheduled again, so that a full reload does not stampede a remote."""
+
+
+class Sweep(msgspec.Struct, frozen=True, tag="sweep"):
+    """Where the reconciler stands.
+
+    :param after: the last id of the page before; empty at the start of a pass.
+    :param full: whether this pass is over all unfinished rows.
+    :param full_at: when the next full pass is due, in microseconds of the store's clock.
+    """
+
+    after: str = ""
+    full: bool = True
+    full_at: int = 0
+
+
+def standing() -> NewEntry:
+    """Return the reconciler's entry, due now."""
+    return NewEntry(KEY, registry.CHANNEL, msgspec.msgpack.encode(Sweep()))
+
+
+async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:
+    """Look at one page.
+
+    :param now: the store's time.
+    :returns: where it stands after that, and the delay until the next page in milliseconds.
+    """
+    rows = Job.objects.filter(state__in=UNFINISHED).order_by("pk")
+    if state.after:
+        rows = rows.filter(pk__gt=state.after)
+    if not state.full:
+        rows = rows.filter(changed__gte=timezone.now() - YOUNG)
+    page = [row async for row in rows[:PAGE]]
+    await mend(page)
+    if len(page) == PAGE:
+        return replace(state, after=str(page[-1].pk)), 10
+    full_at = now + FULL_EVERY * 1000 if state.full else state.full_at
+    return Sweep(full=full_at <= now + EVERY * 1000, full_at=full_at), EVERY
+
+
+async def mend(rows: list[Job]) -> tuple[int, int]:
+    """Schedule the rows that have no entry, and nudge the cancelled ones whose entry has not heard of it.
+
+    :returns: how many of each.
+    """
+    store = registry.store()
+    missing, unheard = [], []
+    for row, entry in zip(rows, await store.peek([str(row.pk) for row in rows]), strict=True):
+        if entry is None:
+            missing.append(row)
+        elif row.state == State.CANCELLING:
+            run = run_of(entry)
+            if run is None or run.snapshot.state is not State.CANCELLING:
+                unheard.append(entry.key)
+    await store.schedule([entry_for(row, random.randint(0, SPREAD * len(missing))) for row in missing])
+    await store.nudge(unheard)
+    return len(missing), len(unheard)

@@ -1,0 +1,104 @@
+"""The one place where settings become objects: the store, the services, the work layer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from .conf import Conf, parse
+from .delay import DelayStore, Lease, MemoryStore
+from .delay.entry import to_channel
+from .exceptions import UnknownService
+from .services import Service
+from .step import Policy
+
+CHANNEL = "prog-rocker"
+"""Where starts are sent, and whose readers take the steps."""
+WORK_LAYER = "work"
+HAND_OFF = 5_000
+"""Milliseconds that a worker has to renew what it was handed."""
+
+
+@cache
+def conf() -> Conf:
+    """Return the settings.
+
+    :raises ImproperlyConfigured: if they cannot be used.
+    """
+    return parse(getattr(settings, "PROGROCK", {}))
+
+
+@cache
+def store() -> DelayStore:
+    """Return the schedule: one for the process."""
+    return MemoryStore()
+
+
+# An adapter keeps connections, which belong to the event loop that opened them.
+_services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Service]] = WeakKeyDictionary()
+
+
+def service(name: str) -> Service:
+    """Return the adapter of a service for the running event loop.
+
+    :raises UnknownService: if there is none of that name.
+    """
+    known = conf().services
+    if name not in known:
+        names = ", ".join(repr(each) for each in sorted(known)) or "none"
+        raise UnknownService(f"Expected one of the services {names}, got {name!r}.")
+    mine = _services.setdefault(asyncio.get_running_loop(), {})
+    if name not in mine:
+        mine[name] = build(name)
+    return mine[name]
+
+
+def build(name: str) -> Service:
+    """Return a new adapter, as its settings say.
+
+    :raises ImproperlyConfigured: naming the setting that cannot be used.
+    """
+    declared = conf().services[name]
+    try:
+        made = import_string(declared.backend)(**declared.options)
+    except (ImportError, TypeError, ValueError) as error:
+        raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: {error}") from error
+    if not isinstance(made, Service):
+        raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: {declared.backend} is no Service.")
+    return made
+
+
+def policy(name: str) -> Policy:
+    """Return how to look at the jobs of a service; of one that is gone, the default."""
+    declared = conf().services.get(name)
+    return declared.policy if declared else Policy()
+
+
+async def hand_over(leases: Sequence[Lease]) -> None:
+    """Send fresh entries straight to the workers; what gets lost here comes due after its hand-off lease."""
+    await get_channel_layer(WORK_LAYER).send(CHANNEL, to_channel(leases))
+
+
+async def aclose() -> None:
+    """Let go of the running loop's connections."""
+    for each in _services.pop(asyncio.get_running_loop(), {}).values():
+        await each.aclose()
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "PROGROCK":
+        conf.cache_clear()
+        store.cache_clear()
+        _services.clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,146 @@
+"""How a new snapshot gets from a worker to everybody who watches: in batches, through one hub a process.
+
+A batch is one `group_send` for each shard that has an owner in it. The hub joins the shards of the owners that its
+sockets watch, and hands each update on, encoded once. Nothing here is the truth: an update that is lost is repaired
+by the next one, or by the client asking again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import msgspec
+from channels.layers import get_channel_layer
+
+from .protocol import Snapshot, encode
+
+logger = logging.getLogger(__name__)
+
+SHARDS = 16
+REJOIN = 10
+"""Seconds after which the hub joins its groups again: layers forget members."""
+
+
+class Update(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot on its way: whose, of what, how new, and its JSON."""
+
+    owner: str
+    job: str
+    seq: int
+    complete: bool
+    body: bytes
+
+
+class Sink(Protocol):
+    """What a hub hands updates to. Must not block."""
+
+    def deliver(self, update: Update) -> None: ...
+
+
+_decode = msgspec.msgpack.Decoder(list[Update]).decode
+
+
+def _group(owner: str) -> str:
+    # By owner and not by job, so that "all of mine, also those to come" is one membership.
+    return f"prog-updates.{zlib.crc32(owner.encode()) % SHARDS}"
+
+
+async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
+    """Tell everybody who watches.
+
+    :param snapshots: pairs of owner and snapshot.
+    """
+    shards: dict[str, list[Update]] = defaultdict(list)
+    for owner, snapshot in snapshots:
+        update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, encode(snapshot))
+        shards[_group(owner)].append(update)
+    layer = get_channel_layer()
+    for group, updates in shards.items():
+        try:
+            await layer.group_send(group, {"type": "prog.updates", "updates": msgspec.msgpack.encode(updates)})
+        except Exception as trouble:
+            logger.warning("Could not publish %d updates: %r", len(updates), trouble)
+
+
+class Hub:
+    """One process' ear for updates, for all of its sockets."""
+
+    def __init__(self) -> None:
+        self._layer = get_channel_layer()
+        self._sinks: dict[tuple[str, str], set[Sink]] = defaultdict(set)
+        self._groups: Counter[str] = Counter()
+        self._channel = ""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._turn = asyncio.Lock()
+
+    async def watch(self, owner: str, job: str, sink: Sink) -> None:
+        """Hand the job's updates to `sink` from now on; with an empty `job`, those of all the owner's jobs."""
+        sinks = self._sinks[owner, job]
+        if sink in sinks:
+            return
+        sinks.add(sink)
+        async with self._turn:
+            if not self._channel:
+                self._channel = await self._layer.new_channel()
+                self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._rejoin())]
+            group = _group(owner)
+            self._groups[group] += 1
+            if self._groups[group] == 1:
+                await self._layer.group_add(group, self._channel)
+
+    async def unwatch(self, owner: str, job: str, sink: Sink) -> None:
+        """Undo a watch."""
+        sinks = self._sinks.get((owner, job), set())
+        if sink not in sinks:
+            return
+        sinks.discard(sink)
+        if not sinks:
+            del self._sinks[owner, job]
+        async with self._turn:
+            group = _group(owner)
+            self._groups[group] -= 1
+            if not self._groups[group]:
+                del self._groups[group]
+                await self._layer.group_discard(group, self._channel)
+            if not self._groups:
+                for task in self._tasks:
+                    task.cancel()
+                self._channel = ""
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                message = await self._layer.receive(self._channel)
+                self._hand_out(message)
+            except Exception as trouble:
+                logger.warning("The hub dropped a message: %r", trouble)
+                await asyncio.sleep(0.1)
+
+    def _hand_out(self, message: dict[str, Any]) -> None:
+        for update in _decode(message["updates"]):
+            for topic in ((update.owner, update.job), (update.owner, "")):
+                for sink in tuple(self._sinks.get(topic, ())):
+                    sink.deliver(update)
+
+    async def _rejoin(self) -> None:
+        while True:
+            await asyncio.sleep(REJOIN)
+            for group in list(self._groups):
+                try:
+                    await self._layer.group_add(group, self._channel)
+                except Exception as trouble:
+                    logger.warning("The hub could not join %s: %r", group, trouble)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def hub() -> Hub:
+    """Return the running event loop's hub."""
+    return _hubs.setdefault(asyncio.get_running_loop(), Hub())

@@ -1,0 +1,47 @@
+"""The embedded engine in the test's own loop, with a scripted service on the other side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from progrock.embedded import Engine
+from tests import scripted
+
+POLICY: dict[str, Any] = {
+    "interval": 5,
+    "retry": 2,
+    "retry_most": 20,
+    "patience": 400,
+    "cancel_patience": 100,
+    "deadline": 60_000,
+}
+
+
+@pytest.fixture
+def remote() -> scripted.Remote:
+    scripted.remote.reset()
+    return scripted.remote
+
+
+@pytest.fixture
+def policy() -> dict[str, Any]:
+    return dict(POLICY)
+
+
+@pytest.fixture
+def service(remote: scripted.Remote, policy: dict[str, Any]) -> Iterator[None]:
+    declared = {"BACKEND": "tests.scripted.ScriptedService", "POLICY": policy}
+    with override_settings(PROGROCK={"SERVICES": {"scripted": declared}}):
+        yield
+
+
+@pytest.fixture
+async def engine(service: None, transactional_db: None) -> AsyncIterator[Engine]:
+    engine = Engine()
+    await engine.start()
+    yield engine
+    await engine.stop()

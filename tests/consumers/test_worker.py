@@ -1,0 +1,308 @@
+"""The worker: a job's whole life, and everything that can come in between."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from progrock import jobs, reconcile, registry, signals
+from progrock.delay import Again, Lease, NewEntry
+from progrock.models import Job
+from progrock.protocol import Snapshot, State
+from progrock.step import Miss, Reading
+from tests.conftest import until
+from tests.scripted import Remote
+
+pytestmark = pytest.mark.usefixtures("engine")
+RUNNING = Reading(State.RUNNING, 30, "Working")
+
+
+async def end_of(job: str, owner: str = "me") -> Snapshot:
+    async def ended() -> bool:
+        return (await jobs.aget(job, owner=owner)).complete
+
+    await until(ended)
+    return await jobs.aget(job, owner=owner)
+
+
+async def nothing_left(job: str) -> bool:
+    return await registry.store().peek([job]) == [None]
+
+
+async def test_a_job_runs_from_its_start_to_its_end(remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 20, "Warm"), Reading(State.SUCCEEDED, 100, "Fine", result={"n": 1})]
+    started = await jobs.astart(params={"title": "A song"}, owner="me")
+    assert (started.state, started.progress, started.title, started.service) == (
+        State.PENDING,
+        0,
+        "A song",
+        "scripted",
+    )
+    ended = await end_of(started.job)
+    assert (ended.state, ended.progress, ended.message, ended.result) == (State.SUCCEEDED, 100, "Fine", {"n": 1})
+    row = await Job.objects.aget(pk=started.job)
+    assert row.started
+    assert row.finished
+    assert (row.remote, row.seq) == (f"r-{started.job}", ended.seq)
+    await until(lambda: nothing_left(started.job))
+    assert remote.starts == {started.job: 1}
+
+
+async def test_a_step_reads_and_writes_no_row(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.default = [RUNNING]
+    started = await jobs.astart(owner="me")
+    await until(lambda: len(remote.polls) >= 2)
+    queries: list[str] = []
+    execute = QuerySet._fetch_all
+
+    def watched(self: QuerySet[Any]) -> None:
+        queries.append(str(self.query))
+        execute(self)
+
+    monkeypatch.setattr(QuerySet, "_fetch_all", watched)
+    monkeypatch.setattr(QuerySet, "update", lambda self, **kwargs: queries.append("UPDATE"))
+    seen = len(remote.polls)
+    await until(lambda: len(remote.polls) >= seen + 10)
+    assert [query for query in queries if started.job.replace("-", "") in query or query == "UPDATE"] == []
+
+
+async def test_many_jobs_are_polled_with_few_calls(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    for _ in range(30):
+        await jobs.astart(owner="me")
+    await until(lambda: sum(remote.starts.values()) == 30)
+    await until(lambda: any(len(batch) >= 10 for batch in remote.polls))
+
+
+async def test_one_slow_service_call_does_not_hold_up_others(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    slow = await jobs.astart(owner="me")
+    await until(lambda: len(remote.polls) >= 1)
+    remote.gate.clear()
+    polls = len(remote.polls)
+    await until(lambda: len(remote.polls) > polls)
+    remote.starts.clear()
+    remote.gate.set()
+    quick = await jobs.astart(owner="me")
+    await until(lambda: remote.starts[quick.job] == 1)
+    assert not (await jobs.aget(slow.job, owner="me")).complete
+
+
+async def test_a_start_that_is_not_answered_is_tried_again(remote: Remote) -> None:
+    remote.start_look = [Miss("unreachable", "Nobody there.")] * 3
+    started = await jobs.astart(owner="me")
+    assert (await end_of(started.job)).state is State.SUCCEEDED
+    assert remote.starts == {started.job: 1}
+
+
+async def test_a_service_that_is_down_is_said_and_then_given_up(remote: Remote) -> None:
+    remote.default = [RUNNING, Miss("unreachable", "Nobody there.")]
+    started = await jobs.astart(owner="me")
+
+    async def retrying() -> bool:
+        return (await jobs.aget(started.job, owner="me")).misses > 1
+
+    await until(retrying)
+    retrying_now = await jobs.aget(started.job, owner="me")
+    assert (retrying_now.state, retrying_now.message) == (State.RUNNING, "Nobody there.")
+    ended = await end_of(started.job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code, ended.progress) == (State.FAILED, "unreachable", 30)
+    assert ended.message.startswith("Gave up after")
+
+
+async def test_an_adapter_that_raises_fails_its_job_and_no_other(
+    remote: Remote, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = await jobs.astart(params={"title": "broken"}, owner="me")
+    remote.looks[f"r-{broken.job}"] = [RuntimeError("a bug")]
+    ended = await end_of(broken.job)
+    assert ended.error is not None
+    assert ended.error.code == "nonsense"
+    assert "RuntimeError: a bug" in caplog.text
+    assert (await end_of((await jobs.astart(owner="me")).job)).state is State.SUCCEEDED
+
+
+async def test_a_cancel_is_told_to_the_service(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    started = await jobs.astart(owner="me")
+    await until(lambda: len(remote.polls) > 2)
+    asked = await jobs.acancel(started.job, owner="me")
+    assert asked.state is State.CANCELLING
+    assert (await end_of(started.job)).state is State.CANCELLED
+    assert remote.cancels == [f"r-{started.job}"]
+    await until(lambda: nothing_left(started.job))
+
+
+async def test_a_cancel_during_the_start_stops_what_was_started(remote: Remote) -> None:
+    remote.gate.clear()
+    started = await jobs.astart(owner="me")
+
+    async def begun() -> bool:
+        return (await Job.objects.aget(pk=started.job)).state == State.RUNNING
+
+    await until(begun)
+    await jobs.acancel(started.job, owner="me")
+    remote.gate.set()
+    assert (await end_of(started.job)).state is State.CANCELLED
+    assert remote.cancels == [f"r-{started.job}"]
+
+
+async def test_a_cancel_before_the_start_never_reaches_the_service(remote: Remote) -> None:
+    now = timezone.now()
+    row = await Job.objects.acreate(service="scripted", owner="me", created=now, changed=now)
+    await jobs.acancel(row.pk, owner="me")
+    await reconcile.mend([await Job.objects.aget(pk=row.pk)])
+    ended = await end_of(str(row.pk))
+    assert (ended.state, ended.message) == (State.CANCELLED, "Cancelled before it began.")
+    assert not remote.starts
+    assert not remote.cancels
+
+
+async def test_a_cancel_after_the_end_changes_nothing(remote: Remote) -> None:
+    started = await jobs.astart(owner="me")
+    ended = await end_of(started.job)
+    assert await jobs.acancel(started.job, owner="me") == ended
+
+
+async def test_a_cancel_that_comes_too_late_is_told_so(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    remote.cancel_look = Reading(State.SUCCEEDED)
+    started = await jobs.astart(owner="me")
+    await until(lambda: remote.polls)
+    await jobs.acancel(started.job, owner="me")
+    ended = await end_of(started.job)
+    assert (ended.state, ended.message) == (State.SUCCEEDED, "It was finished before it could be cancelled.")
+
+
+async def test_a_restart_goes_on_where_the_remote_is(remote: Remote) -> None:
+    """After a restart the schedule is empty: all there is are the rows."""
+    now = timezone.now()
+    row = await Job.objects.acreate(
+        service="scripted",
+        owner="me",
+        state=State.RUNNING,
+        remote="r-old",
+        created=now,
+        changed=now,
+        started=now,
+        seq=5,
+    )
+    remote.looks["r-old"] = [Reading(State.RUNNING, 77), Reading(State.SUCCEEDED)]
+    await reconcile.mend([row])
+    assert (await end_of(str(row.pk))).state is State.SUCCEEDED
+    assert not remote.starts
+
+
+async def test_a_start_whose_record_was_lost_is_made_again_with_the_same_key(remote: Remote) -> None:
+    now = timezone.now()
+    row = await Job.objects.acreate(
+        service="scripted", owner="me", state=State.RUNNING, created=now, changed=now, started=now
+    )
+    await reconcile.mend([row])
+    await end_of(str(row.pk))
+    assert remote.starts == {str(row.pk): 1}
+
+
+async def test_an_entry_without_a_row_is_dropped(remote: Remote) -> None:
+    ghost = Job(pk=uuid.uuid4(), service="scripted", owner="me", created=timezone.now(), changed=timezone.now())
+    await registry.store().schedule([jobs.entry_for(ghost, 0)])
+    await until(lambda: nothing_left(str(ghost.pk)))
+    assert not remote.starts
+
+
+async def test_an_entry_that_makes_no_sense_is_dropped_and_made_again(
+    remote: Remote, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = timezone.now()
+    row = await Job.objects.acreate(service="scripted", owner="me", created=now, changed=now)
+    await registry.store().schedule([NewEntry(str(row.pk), registry.CHANNEL, b"\xc1 poison")])
+    await until(lambda: nothing_left(str(row.pk)))
+    assert "makes no sense" in caplog.text
+    await reconcile.mend([row])
+    assert (await end_of(str(row.pk))).state is State.SUCCEEDED
+
+
+async def test_a_step_that_takes_its_workers_down_is_given_up(remote: Remote) -> None:
+    now = timezone.now()
+    row = await Job.objects.acreate(
+        service="scripted", owner="me", state=State.RUNNING, remote="r-x", created=now, changed=now, started=now
+    )
+    store = registry.store()
+    new = jobs.entry_for(row, 60_000)
+    (due,) = await store.schedule([new])
+    assert due is not None
+    (held,) = await store.renew([Lease(new.key, new.channel, new.message, due, due, due)], 60_000, "a test")
+    assert held is not None
+    await store.settle([(held, Again(0, attempt=6))])
+    ended = await end_of(str(row.pk))
+    assert ended.error is not None
+    assert ended.error.code == "lost"
+    assert remote.polls == []
+
+
+async def test_a_service_that_is_gone_from_the_settings_fails_its_jobs(remote: Remote) -> None:
+    now = timezone.now()
+    row = await Job.objects.acreate(service="removed", owner="me", created=now, changed=now)
+    await reconcile.mend([row])
+    ended = await end_of(str(row.pk))
+    assert ended.error is not None
+    assert ended.error.code == "config"
+
+
+async def test_a_database_that_is_away_delays_the_end_and_loses_nothing(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = QuerySet.aupdate
+    failures = 3
+
+    async def flaky(self: QuerySet[Any], **kwargs: Any) -> int:
+        nonlocal failures
+        if kwargs.get("state") is State.SUCCEEDED and failures:
+            failures -= 1
+            raise DatabaseError("the database is away")
+        return await update(self, **kwargs)
+
+    monkeypatch.setattr(QuerySet, "aupdate", flaky)
+    monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert (ended.state, failures) == (State.SUCCEEDED, 0)
+
+
+async def test_who_wants_to_know_is_told_after_the_commit(remote: Remote) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def listener(sender: object, job: str, snapshot: Snapshot, **kwargs: Any) -> None:
+        told.append((snapshot.state, (await Job.objects.aget(pk=job)).state))
+
+    def broken(sender: object, **kwargs: Any) -> None:
+        raise ValueError("a listener's own trouble")
+
+    signals.finished.connect(broken)
+    signals.finished.connect(listener)
+    try:
+        started = await jobs.astart(owner="me")
+        await until(lambda: nothing_left(started.job))
+    finally:
+        signals.finished.disconnect(listener)
+        signals.finished.disconnect(broken)
+    assert told == [(State.SUCCEEDED, State.SUCCEEDED)]
+
+
+class TestDeadline:
+    @pytest.fixture
+    def policy(self, policy: dict[str, Any]) -> dict[str, Any]:
+        return policy | {"deadline": 60}
+
+    async def test_a_job_that_never_ends_is_ended_and_stopped(self, remote: Remote) -> None:
+        remote.default = [RUNNING]
+        started = await jobs.astart(owner="me")
+        ended = await end_of(started.job)
+        assert ended.error is not None
+        assert ended.error.code == "deadline"
+        await until(lambda: remote.cancels == [f"r-{started.job}"])
