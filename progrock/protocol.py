@@ -64,8 +64,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     result: Any = None
     error: Failure | None = None
     at: int = 0
-    heard: int = 0
-    moved: int = 0
+    heard: int | None = None
+    moved: int | None = None
 
     def __post_init__(self) -> None:
         succeeded = self.state is State.SUCCEEDED
@@ -149,7 +149,9 @@ def parse(text: str) -> Action:
     if action not in ACTIONS:
         got = "none" if "action" not in frame else repr(action)[:80]
         raise UnknownAction(f"Expected an action, one of {', '.join(ACTIONS)}, got {got}.")
-    raise Invalid(f"{action}: {trouble}.")
+    key = trouble.rpartition("`$.")[2].rstrip("`")
+    got = f", got {frame[key]!r}"[:80] if key in frame else ""
+    raise Invalid(f"{action}: expected a frame as the protocol has it, but {trouble}{got}.")
 
 
 def _decode_object(text: str) -> dict[str, Any]:
@@ -186,17 +188,19 @@ def encode(snapshot: Snapshot) -> bytes:
     return _encode(snapshot)
 
 
-def snapshot_frame(kind: str, body: bytes, ref: str | None = None) -> str:
-    """Return an `accepted`, `snapshot` or `update` frame around an encoded snapshot."""
-    head = b'{"type":"%s",' % kind.encode()
-    if ref is not None:
-        head += b'"ref":%s,' % _encode(ref)
-    return (head + body[1:]).decode()
+def update_frame(body: bytes) -> str:
+    """Return an `update` frame around an encoded snapshot."""
+    return (b'{"type":"update",' + body[1:]).decode()
 
 
-def jobs_frame(bodies: list[bytes], ref: str | None) -> str:
-    """Return a `jobs` frame around encoded snapshots."""
-    return _frame("jobs", jobs=[msgspec.Raw(body) for body in bodies], ref=ref)
+def answer_frame(kind: str, snapshot: Snapshot, now: int, ref: str | None) -> str:
+    """Return an `accepted` or `snapshot` frame; `now` in milliseconds since 1970."""
+    return _frame(kind, ref=ref, now=now)[:-1] + "," + encode(snapshot)[1:].decode()
+
+
+def jobs_frame(snapshots: list[Snapshot], now: int, ref: str | None) -> str:
+    """Return a `jobs` frame."""
+    return _frame("jobs", jobs=snapshots, now=now, ref=ref)
 
 
 def hello_frame() -> str:

@@ -138,7 +138,7 @@ def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Dec
         return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
     percent = _percent(look.percent, snapshot.percent)
     changes: dict[str, Any] = {"percent": percent, "left": _left(percent, now - run.started)}
-    if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or not snapshot.moved:
+    if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or snapshot.moved is None:
         changes["moved"] = _ms(now)
     delay = max(policy.interval, min(look.again or 0, policy.retry_most))
     return Decision(_show(replace(run, snapshot=replace(snapshot, **changes)), now), delay)

@@ -1,0 +1,107 @@
+"""Real processes and a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from playwright.async_api import Browser, async_playwright
+
+from tests.e2e.server import ServerProcess
+from tests.synth.process import SynthProcess
+
+
+@pytest.fixture(scope="session")
+def synth() -> Iterator[SynthProcess]:
+    with SynthProcess() as synth:
+        yield synth
+
+
+@pytest.fixture(scope="session")
+def server(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(synth.url, tmp_path_factory.mktemp("var")) as server:
+        yield server
+
+
+@pytest.fixture
+def untroubled(synth: SynthProcess) -> Iterator[SynthProcess]:
+    """The synth, free of trouble before and after."""
+    yield synth
+    synth.call("DELETE", "/v1/trouble")
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert path, "the browser tests need Chromium: make chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        )
+        yield browser
+        await browser.close()
+
+
+class Client:
+    """A websocket client that speaks the protocol, or what it likes."""
+
+    def __init__(self, connection: websockets.ClientConnection) -> None:
+        self.connection = connection
+
+    async def say(self, frame: object) -> None:
+        text = frame if isinstance(frame, str | bytes) else json.dumps(frame)
+        await self.connection.send(text)
+
+    async def hear(self, within: float = 10) -> dict[str, Any]:
+        frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.connection.recv(), within))
+        return frame
+
+    async def hear_until(self, wanted: Callable[[dict[str, Any]], bool], within: float = 15) -> list[dict[str, Any]]:
+        """Return the frames up to the wanted one."""
+        frames: list[dict[str, Any]] = []
+        async with asyncio.timeout(within):
+            while not frames or not wanted(frames[-1]):
+                frames.append(await self.hear(within))
+        return frames
+
+    async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """Send a frame with a ref and return the answer that carries it."""
+        await self.say({**frame, "ref": "ask"})
+        return (await self.hear_until(lambda answer: answer.get("ref") == "ask"))[-1]
+
+    async def closed(self, within: float = 10) -> int | None:
+        """Read until the close and return its code."""
+        async with asyncio.timeout(within):
+            try:
+                async for _ in self.connection:
+                    pass
+            except websockets.ConnectionClosed:
+                pass
+        return self.connection.close_code
+
+
+async def connect(server: ServerProcess, **options: Any) -> Client:
+    """Connect as a browser of the same site would, without a session."""
+    options.setdefault("origin", server.url)
+    options.setdefault("max_size", 2**24)
+    return Client(await websockets.connect(server.socket_url, **options))
+
+
+@pytest.fixture
+async def client(server: ServerProcess) -> AsyncIterator[Client]:
+    client = await connect(server)
+    await client.hear()
+    yield client
+    await client.connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path

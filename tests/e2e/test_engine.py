@@ -1,0 +1,217 @@
+"""The embedded engine in real processes: restarts, kills, locks, reloads, other servers, other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import until
+from tests.e2e.conftest import Client, connect
+from tests.e2e.server import ROOT, ServerProcess, free_port, session_of
+from tests.synth.process import SynthProcess
+
+LONG = {"mode": "clock", "length": 4}
+
+
+async def visitor(server: ServerProcess, session: str) -> Client:
+    client = await connect(server, additional_headers={"Cookie": session})
+    await client.hear()
+    return client
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_unfinished_jobs_go_on_after_a_restart(synth: SynthProcess, folder: Path, how: str) -> None:
+    starts = synth.call("GET", "/v1/stats").json["starts"]
+    with ServerProcess(synth.url, folder) as server:
+        session = session_of(server)
+        client = await visitor(server, session)
+        jobs = {(await client.ask({"action": "start", "params": LONG, "key": f"k{n}"}))["job"] for n in range(4)}
+        await client.hear_until(lambda frame: frame["progress"] > 5)
+        server.kill() if how == "kill" else server.stop()
+        await client.connection.close()
+        server.start()
+        client = await visitor(server, session)
+        listed = (await client.ask({"action": "list"}))["jobs"]
+        assert {job["job"] for job in listed} == jobs
+        ended = {job["job"]: job["state"] for job in listed if job["complete"]}
+
+        def all_ended(frame: dict[str, Any]) -> bool:
+            if frame.get("complete"):
+                ended[frame["job"]] = frame["state"]
+            return set(ended) == jobs
+
+        if set(ended) != jobs:
+            await client.hear_until(all_ended, within=20)
+        assert set(ended.values()) == {"succeeded"}
+        await client.connection.close()
+    assert synth.call("GET", "/v1/stats").json["starts"] == starts + 4
+
+
+async def test_jobs_end_though_nobody_comes_back(synth: SynthProcess, folder: Path) -> None:
+    """After a restart the engine starts with the server, not with the first visitor."""
+    with ServerProcess(synth.url, folder) as server:
+        client = await visitor(server, session_of(server))
+        await client.ask({"action": "start", "params": {"mode": "clock", "length": 1.5}})
+        server.kill()
+        server.spawn()
+
+        def ended() -> bool:
+            code = "from progrock.models import Job; print(Job.objects.get().state)"
+            return server.manage("shell", "-v", "0", "-c", code).stdout.strip() == "succeeded"
+
+        await until(ended, within=20)
+        await client.connection.close()
+
+
+def test_a_second_engine_on_the_same_database_is_refused(synth: SynthProcess, folder: Path) -> None:
+    with ServerProcess(synth.url, folder) as server:
+        second = ServerProcess(synth.url, folder)
+        process = second.spawn()
+        assert process.wait(20) != 0
+        (line,) = [line for line in second.log.splitlines() if line.startswith("CommandError")]
+        assert f"Process {server.pid} runs ProgRock on this database already. Stop it first" in line
+        second.kill()
+        second._log.close()
+        with urllib.request.urlopen(server.url):
+            pass
+        server.stop()
+        server.start()  # the lock ended with the process
+
+
+async def test_the_autoreloader_has_one_engine(synth: SynthProcess, folder: Path) -> None:
+    with ServerProcess(synth.url, folder, command=("manage.py", "runserver", "{port}")) as server:
+        assert server.log.count("The engine runs") == 1
+        client = await visitor(server, session_of(server))
+        await client.ask({"action": "start", "params": LONG})
+        await client.hear_until(lambda frame: frame["progress"] > 5)
+        before = synth.call("GET", "/v1/stats").json
+        os.utime(ROOT / "config" / "urls.py")
+        await until(lambda: server.log.count("The engine runs") == 2, within=20)
+        server.wait()
+        after = synth.call("GET", "/v1/stats").json
+        assert after["starts"] == before["starts"]
+        await client.connection.close()
+
+
+async def test_uvicorn_starts_and_stops_it_by_lifespan(synth: SynthProcess, folder: Path) -> None:
+    command = ("-m", "uvicorn", "config.asgi:application", "--port", "{port}", "--log-level", "warning")
+    with ServerProcess(synth.url, folder, command=command) as server:
+        assert "started with the server" in server.log
+        client = await visitor(server, session_of(server))
+        await client.ask({"action": "start", "params": {"mode": "clock", "length": 0.5}})
+        assert (await client.hear_until(lambda frame: frame["complete"]))[-1]["state"] == "succeeded"
+        await client.connection.close()
+        assert server.stop() in (0, -signal.SIGINT)
+
+
+async def test_plain_daphne_starts_it_with_the_first_visitor_and_says_so(synth: SynthProcess, folder: Path) -> None:
+    command = ("-m", "daphne", "-p", "{port}", "config.asgi:application")
+    with ServerProcess(synth.url, folder, command=command) as server:
+        client = await visitor(server, session_of(server))
+        assert "with the first visitor" in server.log
+        await client.ask({"action": "start", "params": {"mode": "clock", "length": 0.5}})
+        assert (await client.hear_until(lambda frame: frame["complete"]))[-1]["state"] == "succeeded"
+        await client.connection.close()
+
+
+async def test_other_processes_reach_the_engine_through_the_rows(synth: SynthProcess, folder: Path) -> None:
+    with ServerProcess(synth.url, folder) as server:
+        code = "from progrock import jobs; print(jobs.start(params={params}, owner='shell').job)"
+        job = server.manage(
+            "shell", "-v", "0", "-c", code.format(params={"mode": "clock", "length": 600})
+        ).stdout.strip()
+        state = f"from progrock import jobs; print(jobs.get('{job}', owner='shell').state)"
+
+        def state_is(wanted: str) -> bool:
+            return server.manage("shell", "-v", "0", "-c", state).stdout.strip() == wanted
+
+        await until(lambda: state_is("running"), within=20)
+        cancel = f"from progrock import jobs; print(jobs.cancel('{job}', owner='shell').state)"
+        assert server.manage("shell", "-v", "0", "-c", cancel).stdout.strip() == "cancelling"
+        await until(lambda: state_is("cancelled"), within=20)
+
+
+class TestMakeRock:
+    """`python -m config.rock`, which is all that `make rock` does once things are installed."""
+
+    def run(self, folder: Path, port: int | str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "VAR_DIR": str(folder), "PORT": str(port)}
+        environment.pop("DJANGO_SETTINGS_MODULE", None)
+        return subprocess.Popen(
+            [sys.executable, "-m", "config.rock"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def up(self, folder: Path, port: int) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+        process = self.run(folder, port)
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Rock out:" in line:
+                break
+        assert f"http://127.0.0.1:{port}/" in lines[-1], lines
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 2
+        return process, children
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_it_runs_and_stops_within_three_seconds_and_leaves_nothing(self, folder: Path, number: int) -> None:
+        port = free_port()
+        process, children = self.up(folder, port)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
+            assert b"rock-out" in response.read()
+        began = time.monotonic()
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=10)
+        assert time.monotonic() - began < 3
+        assert process.returncode == 0
+        assert "Traceback" not in rest
+        assert not any(child.is_running() for child in children)
+
+    def test_nothing_is_left_even_if_it_is_killed(self, folder: Path) -> None:
+        process, children = self.up(folder, free_port())
+        process.kill()
+        process.communicate()
+        assert psutil.wait_procs(children, timeout=5)[1] == []
+
+    def test_if_one_process_ends_all_do_and_it_says_which(self, folder: Path) -> None:
+        process, children = self.up(folder, free_port())
+        next(child for child in children if "synth" in child.cmdline()).kill()
+        rest, _ = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert "rock: The synth process ended by itself" in rest
+        assert not any(child.is_running() for child in children)
+
+    @pytest.mark.parametrize("port", ["taken", "eighty", "99999"])
+    def test_a_port_that_cannot_be_used_is_one_clear_line(self, server: ServerProcess, folder: Path, port: str) -> None:
+        process = self.run(folder, server.port if port == "taken" else port)
+        said, _ = process.communicate(timeout=20)
+        assert process.returncode == 1
+        (line,) = said.splitlines()
+        assert line.startswith("rock: Port" if port == "taken" else "rock: Expected PORT as a number")
+
+
+async def test_nothing_waits_for_a_client_at_shutdown(synth: SynthProcess, folder: Path) -> None:
+    with ServerProcess(synth.url, folder) as server:
+        client = await visitor(server, session_of(server))
+        await client.ask({"action": "start", "params": LONG})
+        began = time.monotonic()
+        await asyncio.to_thread(server.stop)
+        assert time.monotonic() - began < 3
+        assert "Traceback" not in server.log
+        await client.connection.close()
