@@ -1,0 +1,127 @@
+// @ts-check
+// The questions on their way: each has an answer to come, and is sent again when its socket dies.
+
+/** @typedef {{action: string, job?: string, ref?: string, [key: string]: unknown}} Frame */
+
+/**
+ * @typedef {object} Question
+ * @property {Frame} frame
+ * @property {number | null} sent when it went out on this socket
+ * @property {Promise<any>} answer
+ * @property {(answer: any) => void} resolve
+ * @property {(error: ProgRockError) => void} reject
+ */
+
+/** Frames a second, well below what the server calls abuse: a page may show hundreds of jobs. */
+export const PACE = 80;
+
+/** An error of the server's, or of the client; `code` as in the protocol, or `closed`, `bad_answer`. */
+export class ProgRockError extends Error {
+  /** @param {string} code @param {string} message */
+  constructor(code, message) {
+    super(message);
+    this.name = 'ProgRockError';
+    this.code = code;
+  }
+}
+
+/** Every action is idempotent (`start` by its key), so that sending again is always right. */
+export class Questions {
+  #count = 0;
+  #budget = PACE;
+  /** @type {Map<string, Question>} by ref */ #open = new Map();
+  /** @type {Question[]} waiting for their turn */ #outbox = [];
+  /** @type {(frame: Frame) => void} */ #send;
+  /** @type {() => number} */ #now;
+
+  /** @param {(frame: Frame) => void} send @param {() => number} now */
+  constructor(send, now) {
+    this.#send = send;
+    this.#now = now;
+  }
+
+  /**
+   * @param {Frame} frame
+   * @param {boolean} connected else it goes out with `resend`
+   * @returns {Promise<any>}
+   */
+  ask(frame, connected) {
+    const ref = `r${++this.#count}`;
+    /** @type {(answer: any) => void} */ let resolve = () => {};
+    /** @type {(error: ProgRockError) => void} */ let reject = resolve;
+    const answer = new Promise((...ends) => ([resolve, reject] = ends));
+    /** @type {Question} */
+    const question = { frame: { ...frame, ref }, sent: null, answer, resolve, reject };
+    this.#open.set(ref, question);
+    if (connected) this.#queue(question);
+    return answer;
+  }
+
+  /** There is a new socket: everything again. */
+  resend() {
+    this.#outbox = [];
+    this.#budget = PACE;
+    for (const question of this.#open.values()) this.#queue(question);
+  }
+
+  /** Once a second: the next ones may go. */
+  refill() {
+    this.#budget = PACE;
+    this.#flush();
+  }
+
+  /** The socket is gone. */
+  lost() {
+    this.#outbox = [];
+    for (const question of this.#open.values()) question.sent = null;
+  }
+
+  /** @param {string} action @param {string} [job] @returns {Question | undefined} the one that asks that */
+  find(action, job) {
+    for (const question of this.#open.values()) {
+      if (question.frame.action === action && question.frame.job === job) return question;
+    }
+  }
+
+  /** @param {number} patience @returns {boolean} whether one has been waiting for longer */
+  overdue(patience) {
+    const now = this.#now();
+    return [...this.#open.values()].some(({ sent }) => sent !== null && now - sent > patience);
+  }
+
+  /** @param {unknown} ref @returns {Question | undefined} */
+  get(ref) {
+    return typeof ref === 'string' ? this.#open.get(ref) : undefined;
+  }
+
+  /** It has its answer. @param {Question} question */
+  settle({ frame }) {
+    this.#open.delete(String(frame.ref));
+  }
+
+  /** Nobody wants to know any more. @param {(frame: Frame) => boolean} which @param {ProgRockError} error */
+  abandon(which, error) {
+    this.#outbox = this.#outbox.filter(({ frame }) => !which(frame));
+    for (const question of this.#open.values()) {
+      if (!which(question.frame)) continue;
+      this.settle(question);
+      question.reject(error);
+    }
+  }
+
+  /** @param {Question} question */
+  #queue(question) {
+    this.#outbox.push(question);
+    this.#flush();
+  }
+
+  #flush() {
+    while (this.#budget > 0) {
+      const question = this.#outbox.shift();
+      if (!question) return;
+      this.#budget -= 1;
+      question.sent = this.#now();
+      this.#send(question.frame);
+    }
+  }
+}

@@ -1,0 +1,92 @@
+// @ts-check
+// What a snapshot is, how to read one from a stranger, and which of two to keep.
+
+/** @typedef {'pending' | 'running' | 'cancelling' | 'succeeded' | 'failed' | 'cancelled'} State */
+
+/**
+ * The whole visible state of a job, as in docs/reference/protocol.md.
+ *
+ * @typedef {object} Snapshot
+ * @property {string} job
+ * @property {number} seq
+ * @property {string} service
+ * @property {string} title
+ * @property {State} state
+ * @property {number} progress integer 0 to 100
+ * @property {boolean} complete
+ * @property {number | null} percent the same, exact, or null while nobody knows
+ * @property {string} message
+ * @property {number} misses
+ * @property {number | null} left milliseconds
+ * @property {string | null} file media type
+ * @property {unknown} result
+ * @property {{code: string, message: string} | null} error
+ * @property {number} created server time
+ * @property {number} at server time
+ * @property {number | null} heard server time
+ * @property {number | null} moved server time
+ */
+
+/** @type {ReadonlySet<string>} */
+const STATES = new Set(['pending', 'running', 'cancelling', 'succeeded', 'failed', 'cancelled']);
+const FINAL = new Set(['succeeded', 'failed', 'cancelled']);
+
+/** @param {unknown} value @returns {value is Record<string, unknown>} */
+export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** @param {unknown} value */
+const text = (value) => (typeof value === 'string' ? value : '');
+
+/** @param {unknown} value @param {number} [most] */
+const amount = (value, most = Number.MAX_SAFE_INTEGER) =>
+  typeof value === 'number' && value >= 0 && value <= most ? value : null;
+
+/**
+ * A snapshot made of what came over the wire, or null if it lacks what a job cannot be shown or ordered
+ * without. What else is missing or broken is left empty: a title is no reason to lose a percentage.
+ *
+ * @param {unknown} value
+ * @returns {Snapshot | null}
+ */
+export function readSnapshot(value) {
+  if (!isObject(value)) return null;
+  const { job, seq, state, error } = value;
+  const progress = amount(value.progress, 100);
+  if (typeof job !== 'string' || !job || typeof state !== 'string' || !STATES.has(state)) return null;
+  if (!Number.isSafeInteger(seq) || progress === null) return null;
+  const created = amount(value.created) ?? 0;
+  return Object.freeze({
+    job,
+    seq: Number(seq),
+    service: text(value.service),
+    title: text(value.title) || job,
+    state: /** @type {State} */ (state),
+    progress: Math.floor(progress),
+    complete: FINAL.has(state),
+    percent: amount(value.percent, 100),
+    message: text(value.message),
+    misses: amount(value.misses) ?? 0,
+    left: amount(value.left),
+    file: text(value.file) || null,
+    result: value.result ?? null,
+    error: isObject(error) ? { code: text(error.code), message: text(error.message) } : null,
+    created,
+    at: amount(value.at) ?? created,
+    heard: amount(value.heard),
+    moved: amount(value.moved),
+  });
+}
+
+/**
+ * Whether `incoming` takes the place of `held`: a complete snapshot is final, an answer replaces,
+ * an update must be newer.
+ *
+ * @param {Snapshot | undefined} held
+ * @param {Snapshot} incoming
+ * @param {boolean} answer
+ */
+export function supersedes(held, incoming, answer) {
+  if (!held) return true;
+  if (held.complete) return false;
+  return answer || incoming.seq > held.seq;
+}

@@ -1,0 +1,104 @@
+// @ts-check
+// The track list on the back of the sleeve: one line for each of my jobs, newest first.
+
+import { readTitle } from './title.js';
+import { waveform } from './waveform.js';
+
+/** @typedef {import('../progrock/snapshot.js').Snapshot} Snapshot */
+/**
+ * @typedef {object} Track
+ * @property {HTMLLIElement} line
+ * @property {HTMLElement} number
+ * @property {HTMLElement} signature
+ * @property {HTMLElement} heading
+ * @property {HTMLElement} view
+ * @property {number} created
+ * @property {string} title
+ * @property {boolean} played
+ */
+
+/** @param {string} tag @param {string} className @param {string} [text] */
+function element(tag, className, text = '') {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+/** The list, in an <ol>. */
+export class Tracks {
+  /** @type {Map<string, Track>} */ #tracks = new Map();
+  /** @type {HTMLElement} */ #list;
+  /** @type {string} */ #endpoint;
+  /** @type {(job: string) => string} */ #file;
+
+  /**
+   * @param {HTMLElement} list
+   * @param {string} endpoint
+   * @param {(job: string) => string} file where the file of a job is
+   */
+  constructor(list, endpoint, file) {
+    this.#list = list;
+    this.#endpoint = endpoint;
+    this.#file = file;
+  }
+
+  get size() {
+    return this.#tracks.size;
+  }
+
+  /** @param {Snapshot} snapshot */
+  show(snapshot) {
+    let track = this.#tracks.get(snapshot.job);
+    if (!track) {
+      track = this.#make(snapshot);
+      this.#tracks.set(snapshot.job, track);
+      this.#place(track);
+    }
+    if (track.title !== snapshot.title) this.#name(track, snapshot.title);
+    track.line.dataset.state = snapshot.state;
+    if (snapshot.state === 'succeeded' && snapshot.file?.startsWith('audio/') && !track.played) {
+      track.played = true;
+      const player = waveform(this.#file(snapshot.job), readTitle(snapshot.title).name);
+      player.slot = 'extra';
+      track.view.append(player);
+    }
+  }
+
+  /** @param {Snapshot} snapshot @returns {Track} */
+  #make({ job, created }) {
+    const line = document.createElement('li');
+    line.dataset.job = job;
+    const number = element('span', 'number');
+    const signature = element('span', 'signature');
+    const heading = element('div', 'heading');
+    heading.slot = 'title';
+    const view = document.createElement('prog-rock');
+    view.setAttribute('job', job);
+    view.setAttribute('src', this.#endpoint);
+    view.append(heading);
+    line.append(number, signature, view);
+    return { line, number, signature, heading, view, created, title: '', played: false };
+  }
+
+  /** A service may find its title later than the job its start. @param {Track} track @param {string} title */
+  #name(track, title) {
+    const { name, meter, tempo } = readTitle(title);
+    track.title = title;
+    track.heading.replaceChildren(element('h2', '', name), ...(tempo ? [element('span', 'tempo', `${tempo} bpm`)] : []));
+    track.signature.role = meter ? 'img' : null;
+    track.signature.ariaLabel = meter ? `${meter.beats}/${meter.unit}` : null;
+    const digits = meter ? [meter.beats, meter.unit] : [];
+    track.signature.replaceChildren(...digits.map((digit) => element('span', '', String(digit))));
+  }
+
+  /** @param {Track} track */
+  #place(track) {
+    const order = [...this.#tracks.values()].sort((a, b) => b.created - a.created);
+    const next = order[order.indexOf(track) + 1];
+    this.#list.insertBefore(track.line, next?.line ?? null);
+    order.forEach(({ number }, i) => {
+      number.textContent = `A${order.length - i}`;
+    });
+  }
+}

@@ -1,0 +1,387 @@
+// The client against a server that is lost, late, silent, hostile or back again.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { ProgRock, uuid } from '../../frontend/static/progrock/client.js';
+import { examples, frames, snapshot } from './fixtures.js';
+
+const JOB = snapshot().job;
+const QUIET = frames('server', 'hello')[0].quiet;
+
+/** @type {FakeSocket[]} */
+let sockets;
+let client;
+
+class FakeSocket {
+  constructor(url) {
+    this.url = url;
+    this.sent = [];
+    this.closed = false;
+    sockets.push(this);
+  }
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  close() {
+    this.closed = true;
+  }
+  /** The server says something. */
+  say(...said) {
+    for (const frame of said) this.onmessage({ data: typeof frame === 'string' ? frame : JSON.stringify(frame) });
+  }
+  hello() {
+    this.say(...frames('server', 'hello'));
+    return this;
+  }
+  die(code = 1006) {
+    this.onclose({ code });
+  }
+  asked(action) {
+    return this.sent.filter((frame) => frame.action === action);
+  }
+}
+
+const socket = () => sockets.at(-1);
+/** Let promises that are settled be seen; no time passes. */
+const settle = async () => {
+  for (let i = 0; i < 10; i += 1) await Promise.resolve();
+};
+const pass = (ms) => mock.timers.tick(ms);
+const accept = (changes) => snapshot({ type: 'accepted', ...changes });
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  mock.method(console, 'warn', () => {});
+  sockets = [];
+  client = new ProgRock('ws://test/prog/', { WebSocket: FakeSocket, random: () => 0.5, now: Date.now });
+});
+
+afterEach(() => {
+  client.close();
+  mock.timers.reset();
+  mock.restoreAll();
+});
+
+test('nothing is sent before hello', async () => {
+  const states = [];
+  client.addEventListener('state', ({ detail }) => states.push(detail.state));
+  client.start().catch(() => {});
+  await settle();
+  assert.equal(socket().url, 'ws://test/prog/');
+  assert.deepEqual(socket().sent, []);
+  socket().hello();
+  assert.equal(socket().asked('start').length, 1);
+  assert.deepEqual(states, ['connecting', 'open']);
+});
+
+test('start sends what was wished, and resolves with the accepted snapshot', async () => {
+  const [example] = frames('client', 'start');
+  const { service, params, key } = example;
+  const started = client.start({ service, params, key });
+  socket().hello();
+  const [sent] = socket().sent;
+  assert.deepEqual({ ...sent, ref: example.ref }, example);
+  socket().say(accept({ ref: sent.ref }));
+  assert.equal((await started).job, JOB);
+});
+
+test('the other frames are as on the protocol page', () => {
+  for (const [action, ...from] of [['watch', JOB], ['cancel', JOB], ['list']]) {
+    client[action](...from).catch(() => {});
+    if (!socket().sent.length && action === 'watch') socket().hello();
+    const [example] = frames('client', action);
+    assert.deepEqual({ ...socket().asked(action)[0], ref: example.ref }, example);
+  }
+});
+
+test('a start not yet answered is sent again with the same key after the reconnect', async () => {
+  const started = client.start({ params: { length: 20 } });
+  const first = socket().hello();
+  first.die();
+  pass(15_000);
+  const second = socket().hello();
+  assert.notEqual(first, second);
+  assert.equal(first.asked('start').length, 1);
+  assert.deepEqual(second.asked('start'), first.asked('start'));
+  assert.match(second.asked('start')[0].key, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  second.say(accept({ ref: second.asked('start')[0].ref }));
+  assert.equal((await started).job, JOB);
+});
+
+test('an error rejects with its code, and the socket stays', async () => {
+  const [example] = frames('server', 'error');
+  const started = client.start({ service: 'sinth' });
+  socket().hello().say({ ...example, ref: 'no question of mine' });
+  socket().say({ ...example, ref: socket().sent[0].ref });
+  await assert.rejects(started, { code: example.code, message: example.message });
+  assert.equal(client.connection.state, 'open');
+});
+
+test('updates that are not newer are dropped, an answer replaces, complete is final', async () => {
+  const seen = [];
+  client.addEventListener('snapshot', ({ detail }) => seen.push([detail.seq, detail.state]));
+  client.watch(JOB);
+  socket().hello();
+  const { ref } = socket().asked('watch')[0];
+  socket().say(snapshot({ seq: 5 }), snapshot({ seq: 5 }), snapshot({ seq: 4 }), snapshot({ seq: 6 }));
+  socket().say(snapshot({ type: 'snapshot', seq: 2, ref }), snapshot({ seq: 3 }));
+  socket().say(snapshot({ seq: 4, state: 'succeeded', progress: 100 }), snapshot({ seq: 9 }));
+  assert.deepEqual(seen, [[5, 'running'], [6, 'running'], [2, 'running'], [3, 'running'], [4, 'succeeded']]);
+  assert.equal(client.last(JOB).snapshot.state, 'succeeded');
+});
+
+test('what nobody asked for is an update, whatever it calls itself', () => {
+  client.connect();
+  socket().hello().say(snapshot({ seq: 5 }), snapshot({ type: 'snapshot', seq: 2, ref: 'r99' }), accept({ seq: 1 }));
+  assert.equal(client.last(JOB).snapshot.seq, 5);
+});
+
+test('hostile and broken frames are ignored', async () => {
+  const jobs = client.list();
+  socket().hello();
+  const { ref } = socket().asked('list')[0];
+  const hostile = [
+    '', 'null', '7', '[]', '{', '"x"', '{"type":7}', '{"type":"__proto__"}', '{"type":"update"}', '{"type":"jobs","jobs":7}',
+    '{"type":"error"}', '{"type":"accepted","ref":{}}', '{"type":"hello","quiet":"soon"}', '{"type":"hello","quiet":-1}',
+    '['.repeat(50_000), JSON.stringify(snapshot({ seq: 'new' })), `{"type":"error","ref":["${ref}"],"code":5}`,
+    `{"type":"accepted","ref":"${ref}"}`, `{"type":"pong","ref":"${ref}"}`,
+  ];
+  for (const text of hostile) socket().say(text);
+  socket().onmessage({ data: new ArrayBuffer(8) });
+  assert.equal(client.connection.state, 'open');
+  socket().say({ type: 'jobs', ref, jobs: [null, 7, {}, snapshot({ type: undefined })] });
+  assert.deepEqual((await jobs).map(({ job }) => job), [JOB]);
+});
+
+test('an answer that makes no sense rejects', async () => {
+  const watched = client.watch(JOB);
+  socket().hello();
+  socket().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref, job: 'somebody else' }));
+  await assert.rejects(watched, { code: 'bad_answer' });
+});
+
+test('silence is not trusted: an unfinished job is asked for again', async () => {
+  client.watch(JOB);
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref }));
+  pass(QUIET - 1000);
+  assert.equal(socket().asked('watch').length, 1);
+  pass(1000);
+  assert.equal(socket().asked('watch').length, 2);
+});
+
+test('an update starts the silence anew, and a finished job is left alone', async () => {
+  client.watch(JOB);
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref }));
+  pass(QUIET - 1000);
+  socket().say(snapshot({ seq: snapshot().seq + 1 }));
+  pass(QUIET - 1000);
+  assert.equal(socket().asked('watch').length, 1);
+  socket().say(snapshot({ seq: snapshot().seq + 2, state: 'failed' }));
+  pass(QUIET * 1.5);
+  assert.equal(socket().asked('watch').length, 1);
+});
+
+test('the wait for a silent job is jittered by a fifth', () => {
+  for (const [random, seconds] of [[0, 10], [0.999, 15]]) {
+    const other = new ProgRock('ws://test/prog/', { WebSocket: FakeSocket, random: () => random, now: Date.now });
+    other.watch(JOB).catch(() => {});
+    socket().hello().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref }));
+    pass((seconds - 1) * 1000);
+    assert.equal(socket().asked('watch').length, 1);
+    pass(1000);
+    assert.equal(socket().asked('watch').length, 2);
+    other.close();
+  }
+});
+
+test('the same snapshot, asked for again, is no younger', () => {
+  client.watch(JOB);
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().asked('watch')[0].ref }));
+  pass(QUIET);
+  socket().say(snapshot({ type: 'snapshot', ref: socket().asked('watch')[1].ref }));
+  assert.equal(client.last(JOB).since, QUIET);
+});
+
+test('a question without an answer is a dead socket', () => {
+  client.watch(JOB);
+  const first = socket().hello();
+  pass(QUIET + 1000);
+  assert.equal(first.closed, true);
+  assert.equal(client.connection.state, 'closed');
+  pass(15_000);
+  assert.equal(socket().hello().asked('watch').length, 1);
+});
+
+test('a server that never says hello is given up', () => {
+  client.connect();
+  const first = socket();
+  pass(10_000);
+  assert.equal(first.closed, true);
+  pass(500);
+  assert.equal(sockets.length, 2);
+});
+
+test('an idle socket is pinged, and dropped when it does not answer', () => {
+  client.connect();
+  const first = socket().hello();
+  pass(2 * QUIET + 1000);
+  assert.equal(first.asked('ping').length, 1);
+  first.say({ ...frames('server', 'pong')[0], ref: first.asked('ping')[0].ref });
+  pass(2 * QUIET + 1000);
+  assert.equal(first.asked('ping').length, 2);
+  assert.equal(client.connection.state, 'open');
+  pass(QUIET + 1000);
+  assert.equal(client.connection.state, 'closed');
+});
+
+test('after a reconnect everything unfinished is asked for, and only that', async () => {
+  const other = '00000000-0000-4000-8000-000000000000';
+  client.watch(JOB);
+  client.watch(other);
+  const first = socket().hello();
+  for (const { job, ref } of first.asked('watch')) first.say(snapshot({ type: 'snapshot', job, ref }));
+  first.say(snapshot({ job: other, seq: snapshot().seq + 1, state: 'succeeded', progress: 100 }));
+  first.die();
+  pass(15_000);
+  assert.deepEqual(socket().hello().sent.map(({ action, job }) => [action, job]), [['watch', JOB]]);
+});
+
+test('after a reconnect the list is asked for first, then what was not in it', async () => {
+  const other = '00000000-0000-4000-8000-000000000000';
+  client.list();
+  const first = socket().hello();
+  first.say({ type: 'jobs', jobs: [snapshot(), snapshot({ job: other })], ref: first.sent[0].ref });
+  await settle();
+  assert.deepEqual(first.sent.map(({ action }) => action), ['list']);
+  first.die();
+  pass(15_000);
+  const second = socket().hello();
+  assert.deepEqual(second.sent.map(({ action }) => action), ['list']);
+  second.say({ type: 'jobs', jobs: [snapshot()], ref: second.sent[0].ref });
+  assert.deepEqual(second.sent.map(({ action, job }) => [action, job]), [['list', undefined], ['watch', other]]);
+});
+
+test('a job that is listed needs no watch of its own', async () => {
+  client.list();
+  socket().hello().say({ type: 'jobs', jobs: [snapshot()], ref: socket().sent[0].ref });
+  assert.equal((await client.watch(JOB)).job, JOB);
+  assert.equal(socket().asked('watch').length, 0);
+});
+
+test('a job the server does not know is not asked for for ever', async () => {
+  const refused = [];
+  client.addEventListener('refused', ({ detail }) => refused.push(detail.code));
+  const watched = client.watch(JOB);
+  socket().hello().say({ type: 'error', code: 'not_found', message: 'no', ref: socket().sent[0].ref });
+  await assert.rejects(watched, { code: 'not_found' });
+  pass(QUIET * 1.5);
+  assert.equal(socket().asked('watch').length, 1);
+  assert.deepEqual(refused, ['not_found']);
+});
+
+test('two watch and one leaves: the other still hears', () => {
+  client.watch(JOB);
+  client.watch(JOB);
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref }));
+  client.unwatch(JOB);
+  assert.equal(socket().asked('unwatch').length, 0);
+  client.unwatch(JOB);
+  assert.deepEqual(socket().asked('unwatch'), frames('client', 'unwatch'));
+  assert.equal(client.last(JOB), null);
+  // An update that was on its way does not bring the job back.
+  socket().say(snapshot({ seq: snapshot().seq + 1 }));
+  pass(QUIET * 1.5);
+  assert.equal(socket().asked('watch').length, 1);
+});
+
+test('waits grow while it fails, and start over once a connection has held', () => {
+  client.connect();
+  const waits = [];
+  client.addEventListener('state', ({ detail }) => {
+    if (detail.state === 'closed') waits.push(detail.again - Date.now());
+  });
+  for (let i = 0; i < 7; i += 1) {
+    socket().die();
+    pass(7500);
+  }
+  assert.deepEqual(waits, [250, 500, 1000, 2000, 4000, 7500, 7500]);
+  socket().hello();
+  pass(10_000);
+  socket().die();
+  assert.equal(waits.at(-1), 250);
+});
+
+test('it does not wait when the network or the person is back', (context) => {
+  const page = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
+  for (const name of ['addEventListener', 'removeEventListener']) globalThis[name] = page[name].bind(page);
+  globalThis.document = page;
+  context.after(() => {
+    for (const name of ['addEventListener', 'removeEventListener', 'document']) delete globalThis[name];
+  });
+  const other = new ProgRock('ws://test/prog/', { WebSocket: FakeSocket, random: () => 0.5, now: Date.now });
+  page.dispatchEvent(new Event('online'));
+  assert.equal(sockets.length, 0, 'nobody has wanted a connection yet');
+  other.connect();
+  socket().die();
+  page.dispatchEvent(new Event('visibilitychange'));
+  assert.equal(sockets.length, 1, 'hidden is not back');
+  page.visibilityState = 'visible';
+  page.dispatchEvent(new Event('visibilitychange'));
+  assert.equal(sockets.length, 2);
+  socket().die();
+  page.dispatchEvent(new Event('online'));
+  assert.equal(sockets.length, 3);
+  socket().hello();
+  page.dispatchEvent(new Event('online'));
+  assert.equal(socket().asked('ping').length, 1, 'a socket that slept is not trusted');
+  other.close();
+  page.dispatchEvent(new Event('online'));
+  assert.equal(sockets.length, 3);
+});
+
+test('told to stay away, it waits long at once', () => {
+  client.connect();
+  for (const code of [4008, 1008, 1013]) {
+    socket().hello().die(code);
+    assert.equal(client.connection.again - Date.now(), 7500);
+    pass(7500);
+  }
+});
+
+test('many questions go out below the pace the server calls abuse', () => {
+  for (let i = 0; i < 300; i += 1) client.watch(`job ${i}`).catch(() => {});
+  socket().hello();
+  assert.equal(socket().sent.length, 80);
+  pass(1000);
+  assert.equal(socket().sent.length, 160);
+  pass(2000);
+  assert.equal(socket().sent.length, 300);
+});
+
+test('a closed client says so', async () => {
+  const started = client.start();
+  client.close();
+  await assert.rejects(started, { code: 'closed' });
+  await assert.rejects(client.start(), { code: 'closed' });
+  pass(60_000);
+  assert.equal(sockets.length, 1);
+});
+
+test('the file of a job is below the endpoint', () => {
+  assert.equal(client.file(JOB), `http://test/prog/jobs/${JOB}/file`);
+  assert.equal(client.file('../../x?'), 'http://test/prog/jobs/..%2F..%2Fx%3F/file');
+});
+
+test('a uuid where crypto.randomUUID is missing', () => {
+  mock.method(crypto, 'randomUUID');
+  Object.defineProperty(crypto, 'randomUUID', { value: undefined, configurable: true });
+  assert.match(uuid(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  delete crypto.randomUUID;
+});
+
+test('every example of a server frame is taken without a warning', () => {
+  client.connect();
+  const warn = console.warn.mock;
+  for (const { frame } of examples.filter(({ from, name }) => from === 'server' && name !== 'error')) socket().say(frame);
+  assert.equal(warn.callCount(), 0);
+  assert.ok(examples.length >= 10);
+});
