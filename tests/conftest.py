@@ -11,14 +11,13 @@ from channels.layers import channel_layers
 from progrock import registry
 
 
-
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """Give each test layers, a store and services of its own."""
     channel_layers.backends = {}
     registry.conf.cache_clear()
     registry.store.cache_clear()
-    yield
+    return
 
 
 async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:

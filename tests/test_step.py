@@ -57,7 +57,17 @@ def test_a_service_that_asks_us_to_wait_is_obeyed() -> None:
 
 @pytest.mark.parametrize(
     ("reported", "shown"),
-    [(-5, 30), (150, 100), ("abc", 30), (None, 30), (True, 30), (math.nan, 30), (math.inf, 30), (10**400, 100), (20, 30)],
+    [
+        (-5, 30),
+        (150, 100),
+        ("abc", 30),
+        (None, 30),
+        (True, 30),
+        (math.nan, 30),
+        (math.inf, 30),
+        (10**400, 100),
+        (20, 30),
+    ],
 )
 def test_a_percentage_is_clamped_ignored_and_never_goes_down(reported: object, shown: float) -> None:
     run, _ = look_at(begun(30), Reading(State.RUNNING, reported))
@@ -87,6 +97,8 @@ def test_what_failed_out_there_failed_with_its_reason() -> None:
 def test_a_job_that_moves_is_told_from_one_that_only_answers() -> None:
     run, _ = look_at(begun(), Reading(State.RUNNING, 10, "x"))
     still, _ = look_at(run, Reading(State.RUNNING, 10, "x"), 9 * SECOND)
+    assert still.snapshot.heard is not None
+    assert still.snapshot.moved is not None
     assert still.snapshot.heard - still.snapshot.moved == 8_000
 
 

@@ -1,0 +1,69 @@
+# make rock   run the demo            PORT=8000 HOST=127.0.0.1
+# make test   run every check and test
+# make bench  measure                 JOBS=200 EVERY_MS=200 SECONDS=20
+# make lock   renew requirements/ and package-lock.json
+
+PYTHON ?= python3
+PORT ?= 8000
+HOST ?= 127.0.0.1
+BIN := .venv/bin
+export PORT HOST
+
+.PHONY: rock test bench lock lint chromium clean
+.DELETE_ON_ERROR:
+
+rock: .venv/run.installed
+	@$(BIN)/python -m config.rock
+
+test: .venv/test.installed node_modules/.package-lock.json chromium lint
+	$(BIN)/npm --silent test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/test.installed node_modules/.package-lock.json
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npm --silent run check
+
+bench: .venv/test.installed
+	@$(BIN)/python -m tests.benchmarks.embedded
+
+# The library pins nothing; what the project and its tests run with is locked here, by hash.
+lock: .venv/test.installed
+	$(BIN)/uv pip compile -q pyproject.toml --group rock --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate -o requirements/run.txt
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate -o requirements/test.txt
+	$(BIN)/npm install --omit-lockfile-registry-resolved --package-lock-only
+
+.venv/bin/pip:
+	@command -v $(PYTHON) >/dev/null || { echo "ProgRock needs Python 3.11 or newer: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ProgRock needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv >/dev/null || { rm -rf .venv; echo "No virtual environment could be made: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/run.installed: requirements/run.txt | .venv/bin/pip
+	@echo "Installing what the demo needs"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+.venv/test.installed: requirements/test.txt | .venv/bin/pip
+	@echo "Installing what the tests need"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@ .venv/run.installed
+
+node_modules/.package-lock.json: package-lock.json .venv/test.installed
+	@echo "Installing the JavaScript type checker"
+	@$(BIN)/npm ci --silent --no-audit --no-fund
+	@touch $@
+
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ]; then echo "Installing Chromium" && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null && exit 0; fi; \
+	echo "The browser tests need Chromium: sudo apt-get install chromium" >&2; exit 1
+
+clean:
+	rm -rf .venv node_modules var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
