@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from channels.layers import channel_layers
@@ -12,12 +12,11 @@ from progrock import registry
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
+def fresh() -> None:
     """Give each test layers, a store and services of its own."""
     channel_layers.backends = {}
     registry.conf.cache_clear()
     registry.store.cache_clear()
-    return
 
 
 async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:

@@ -227,7 +227,6 @@ class Receiver(AsyncWebsocketConsumer):
         self._flush_timer = None
         if self._answering:
             return  # planned again after the answer, which comes first
-        self._flushed_at = asyncio.get_running_loop().time()
         waiting, self._waiting = self._waiting, {}
         newer = [update for update in waiting.values() if update.seq > self._sent.get(update.job, -1)]
         for update in newer:
@@ -236,6 +235,7 @@ class Receiver(AsyncWebsocketConsumer):
             else:
                 self._sent[update.job] = update.seq
         if newer:
+            self._flushed_at = asyncio.get_running_loop().time()
             self._flush_task = asyncio.create_task(self._send_all(newer))
 
     async def _send_all(self, newer: list[Update]) -> None:

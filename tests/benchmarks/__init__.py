@@ -1,0 +1,1 @@
+"""Figures, not assertions: run by `make bench`, never by `make test`."""
