@@ -19,7 +19,7 @@ from .step import Miss
 async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     """Stream a job's finished file through, ranges kept, to its owner and nobody else."""
     owner = await aowner_of_request(request)
-    row = await Job.objects.filter(pk=job, owner=owner or "", file__isnull=False).afirst()
+    row = await Job.objects.filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
     if row is None:
         return _plain(404, "There is no such file, or it is not yours.")
     asked = {name: request.headers[name] for name in ("Range", "If-Range") if name in request.headers}

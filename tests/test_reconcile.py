@@ -1,0 +1,88 @@
+"""The reconciler: every unfinished row has its entry, every cancel has been heard."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from progrock import jobs, reconcile, registry
+from progrock.models import Job
+from progrock.protocol import State
+from progrock.reconcile import FULL_EVERY, PAGE, Sweep, mend, sweep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = 1_795_000_000_000_000
+
+
+async def row(age: int = 0, **fields: object) -> Job:
+    then = timezone.now() - timedelta(seconds=age)
+    return await Job.objects.acreate(service="s", owner="me", **{"created": then, "changed": then, **fields})
+
+
+async def scheduled(job: Job) -> bool:
+    return (await registry.store().peek([str(job.pk)]))[0] is not None
+
+
+async def test_what_has_no_entry_gets_one_and_what_has_is_left_alone() -> None:
+    missing, there = await row(), await row()
+    await registry.store().schedule([jobs.entry_for(there, 60_000)])
+    (before,) = await registry.store().peek([str(there.pk)])
+    assert await mend([missing, there]) == (1, 0)
+    assert await scheduled(missing)
+    assert await registry.store().peek([str(there.pk)]) == [before]
+
+
+async def test_a_cancel_is_passed_on_until_the_entry_has_heard_it() -> None:
+    job = await row(state=State.CANCELLING)
+    new = jobs.entry_for(Job(pk=job.pk, service="s", owner="me", created=job.created, changed=job.changed), 60_000)
+    await registry.store().schedule([new])
+    assert await mend([job]) == (0, 1)
+    await registry.store().remove([str(job.pk)])
+    await registry.store().schedule([jobs.entry_for(job, 60_000)])
+    assert await mend([job]) == (0, 0)
+
+
+async def test_the_first_pass_is_full_and_the_next_ones_are_over_young_rows() -> None:
+    old = await row(age=3_600)
+    state, delay = await sweep(Sweep(), NOW)
+    assert await scheduled(old)
+    assert (state.full, state.full_at, delay) == (False, NOW + FULL_EVERY * 1000, reconcile.EVERY)
+    await registry.store().remove([str(old.pk)])
+    young = await row()
+    state, _ = await sweep(state, NOW + 5_000_000)
+    assert await scheduled(young)
+    assert not await scheduled(old)
+
+
+async def test_full_passes_come_round_again() -> None:
+    state, now, fulls = Sweep(), NOW, []
+    for _ in range(30):
+        if state.full:
+            fulls.append(now)
+        state, delay = await sweep(state, now)
+        now += delay * 1000
+    assert [after - before for before, after in itertools.pairwise(fulls)] == [FULL_EVERY * 1000] * 2
+
+
+async def test_what_has_ended_is_never_scheduled() -> None:
+    ended = [await row(state=state, finished=timezone.now()) for state in State if state.complete]
+    await sweep(Sweep(), NOW)
+    assert not any([await scheduled(job) for job in ended])
+
+
+async def test_many_rows_are_taken_page_by_page_and_spread() -> None:
+    now = timezone.now()
+    await Job.objects.abulk_create(Job(service="s", owner="me", created=now, changed=now) for _ in range(PAGE * 2 + 10))
+    state, delay = await sweep(Sweep(), NOW)
+    assert state.after
+    assert delay < 100
+    assert await registry.store().depth() == PAGE
+    while state.after:
+        state, _ = await sweep(state, NOW)
+    assert await registry.store().depth() == PAGE * 2 + 10
+    entries = await registry.store().peek([str(job.pk) async for job in Job.objects.all()])
+    dues = [entry.due for entry in entries if entry]
+    assert max(dues) - min(dues) > PAGE * 1000 / 2

@@ -1,0 +1,120 @@
+"""The hub: updates reach exactly those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from channels.layers import get_channel_layer
+
+from progrock import updates
+from progrock.protocol import Snapshot, State
+from progrock.updates import Hub, Update, publish
+from tests.conftest import until
+
+
+class Ear:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[Update] = []
+
+    def deliver(self, update: Update) -> None:
+        self.heard.append(update)
+
+    @property
+    def jobs(self) -> list[str]:
+        return [update.job for update in self.heard]
+
+
+def snapshot(job: str, seq: int = 1) -> Snapshot:
+    return Snapshot(job, "s", "t", State.RUNNING, created=0, seq=seq, percent=5)
+
+
+@pytest.fixture
+async def hub() -> Hub:
+    return updates.hub()
+
+
+async def test_a_job_is_heard_by_those_who_watch_it_and_by_those_who_watch_its_owner(hub: Hub) -> None:
+    one, mine, other, stranger = Ear(), Ear(), Ear(), Ear()
+    await hub.watch("me", "a", one)
+    await hub.watch("me", "", mine)
+    await hub.watch("me", "b", other)
+    await hub.watch("you", "a", stranger)
+    await publish([("me", snapshot("a")), ("me", snapshot("c"))])
+    await until(lambda: mine.jobs == ["a", "c"])
+    assert one.jobs == ["a"]
+    assert other.jobs == []
+    assert stranger.jobs == []
+    assert json.loads(one.heard[0].body)["percent"] == 5
+
+
+async def test_a_batch_is_one_message_for_each_shard(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    layer = get_channel_layer()
+
+    async def group_send(group: str, message: object) -> None:
+        sent.append(group)
+
+    monkeypatch.setattr(layer, "group_send", group_send)
+    await publish([("me", snapshot(str(n))) for n in range(100)])
+    assert len(sent) == 1
+    await publish([(f"owner {n}", snapshot(str(n))) for n in range(1_000)])
+    assert len(sent) - 1 == updates.SHARDS
+
+
+async def test_who_no_longer_watches_hears_nothing_and_nothing_is_left(hub: Hub) -> None:
+    ear = Ear()
+    for _ in range(2):
+        await hub.watch("me", "a", ear)
+        await hub.watch("me", "a", ear)
+        await hub.unwatch("me", "a", ear)
+        await hub.unwatch("me", "a", ear)
+        await publish([("me", snapshot("a"))])
+        await asyncio.sleep(0.02)
+        assert ear.heard == []
+        assert not hub._sinks
+        assert not hub._groups
+        assert not get_channel_layer().groups
+    await hub.watch("me", "a", ear)
+    await publish([("me", snapshot("a"))])
+    await until(lambda: ear.jobs == ["a"])
+    await hub.unwatch("me", "a", ear)
+
+
+async def test_a_group_that_was_forgotten_is_joined_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates, "REJOIN", 0.02)
+    ear = Ear()
+    await hub.watch("me", "a", ear)
+    get_channel_layer().groups.clear()
+
+    async def heard() -> bool:
+        await publish([("me", snapshot("a"))])
+        return bool(ear.heard)
+
+    await until(heard)
+    await hub.unwatch("me", "a", ear)
+
+
+async def test_garbage_on_its_channel_does_not_deafen_it(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    ear = Ear()
+    await hub.watch("me", "a", ear)
+    for message in ({"type": "x"}, {"updates": b"\xc1"}, {"updates": "text"}):
+        await get_channel_layer().send(hub._channel, message)
+    await publish([("me", snapshot("a"))])
+    await until(lambda: ear.jobs == ["a"])
+    assert caplog.text.count("The hub dropped a message") == 3
+    await hub.unwatch("me", "a", ear)
+
+
+async def test_a_layer_that_is_away_stops_nobody(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(group: str, message: object) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(get_channel_layer(), "group_send", away)
+    await publish([("me", snapshot("a"))])
+    assert "Could not publish 1 updates" in caplog.text

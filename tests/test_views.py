@@ -1,0 +1,75 @@
+"""The finished file, by HTTP: to its owner and nobody else."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import AsyncClient, override_settings
+from django.utils import timezone
+
+from progrock.access import owner_of_scope
+from progrock.models import Job
+from progrock.protocol import State
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def service() -> Iterator[None]:
+    with override_settings(PROGROCK={"SERVICES": {"scripted": {"BACKEND": "tests.scripted.ScriptedService"}}}):
+        yield
+
+
+async def finished(client: AsyncClient, **fields: Any) -> Job:
+    await client.get("/")
+    session = await client.asession()
+    now = timezone.now()
+    kept: dict[str, Any] = {
+        "service": "scripted",
+        "owner": owner_of_scope({"session": session}),
+        "state": State.SUCCEEDED,
+        "remote": "r-1",
+        "file": "audio/wav",
+        "created": now,
+        "changed": now,
+        "finished": now,
+    }
+    return await Job.objects.acreate(**{**kept, **fields})
+
+
+async def test_the_owner_gets_it_as_what_it_is(async_client: AsyncClient) -> None:
+    job = await finished(async_client)
+    response = await async_client.get(f"/prog/jobs/{job.pk}/file")
+    assert response.status_code == 200
+    assert b"".join([chunk async for chunk in response]) == b"the file of r-1"  # type: ignore[attr-defined]
+    assert response.headers["Content-Type"] == "audio/wav"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in response.headers["Content-Security-Policy"]
+    assert "private" in response.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("change", [{"owner": "user:1"}, {"file": None}])
+async def test_what_is_not_there_or_not_theirs_is_not_found(async_client: AsyncClient, change: dict[str, Any]) -> None:
+    job = await finished(async_client, **change)
+    for pk in (job.pk, uuid.uuid4()):
+        assert (await async_client.get(f"/prog/jobs/{pk}/file")).status_code == 404
+
+
+async def test_without_a_session_nothing_is_found(async_client: AsyncClient) -> None:
+    job = await finished(async_client, owner="")
+    assert (await AsyncClient().get(f"/prog/jobs/{job.pk}/file")).status_code == 404
+
+
+async def test_a_service_that_is_gone_is_said(async_client: AsyncClient) -> None:
+    job = await finished(async_client, service="removed")
+    response = await async_client.get(f"/prog/jobs/{job.pk}/file")
+    assert response.status_code == 410
+    assert b"not set up here any more" in response.content
+
+
+async def test_it_is_read_and_not_written(async_client: AsyncClient) -> None:
+    job = await finished(async_client)
+    assert (await async_client.post(f"/prog/jobs/{job.pk}/file")).status_code == 405
