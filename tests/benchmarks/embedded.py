@@ -1,7 +1,7 @@
 """`make bench`: many jobs on the embedded engine, with their watchers, and how the page feels meanwhile.
 
-Two parts: how long a click takes to its first update on an idle server, in a real browser; then JOBS jobs of the synth's
-no-work mode, looked at every 200 ms (the project's policy), watched over websockets for SECONDS seconds. The last line
+Two parts: how long a click takes to its first update on an idle server, in a real browser; then JOBS jobs of the
+synth's no-work mode, looked at every 200 ms, watched over websockets for SECONDS seconds. The last line
 is one JSON object; times in milliseconds, CPU of the web process in seconds for 1,000 steps.
 """
 

@@ -1,0 +1,53 @@
+"""The documentation: its links lead somewhere, its settings work, its tables are the code's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from progrock.conf import Conf, ServiceConf, parse
+from progrock.step import Policy
+
+ROOT = Path(__file__).parent.parent
+LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+PAGES = [ROOT / name for name in LISTED.split()]
+SETTINGS = (ROOT / "docs/reference/settings.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_files_that_are_named_exist() -> None:
+    text = (ROOT / "docs/explanation/one-start-message.md").read_text()
+    named = re.findall(r"\*\*`([\w./-]+)`\*\*", text)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_example_settings_work() -> None:
+    (example,) = re.findall(r"```python settings\n(.*?)```", SETTINGS, re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(example, scope)
+    assert parse(scope["PROGROCK"]).services["synth"].policy.interval == 200
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", SETTINGS, re.MULTILINE))
+    assert {name: rows[name].strip() for name in Policy.__struct_fields__} == {
+        name: str(value) for name, value in zip(Policy.__struct_fields__, Policy.__struct_defaults__, strict=True)
+    }
+    for struct in (Conf, ServiceConf):
+        assert {name.upper() for name in struct.__struct_fields__} <= rows.keys()
+
+
+def test_every_word_of_the_glossary_is_there_once() -> None:
+    words = re.findall(r"^\| \*\*([\w -]+)\*\* \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert words == sorted(words)
+    assert len(words) == len(set(words))
