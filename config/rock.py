@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import os
 import selectors
 import signal
@@ -14,9 +16,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR", ROOT / "var"))
+ANY = "0.0.0.0"  # noqa: S104 (compared with, not listened on)
 START_MOST = 30.0
 STOP_MOST = 2.0
 
@@ -27,23 +31,30 @@ class Trouble(Exception):
 
 def main() -> int:
     """Run until Ctrl-C, or until one of the processes ends by itself."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
     processes: dict[str, subprocess.Popen[bytes]] = {}
+    lock: IO[str] | None = None
     try:
         _check_free(host, port)
-        os.environ.setdefault("DEBUG", "1")
-        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        lock = _lock()
+        # It is a demo: whoever wants to see it wants to see what goes wrong in it.
+        os.environ["DEBUG"] = "1"
+        os.environ.setdefault("ALLOWED_HOSTS", _names_of(host))
         say("Starting the synth")
         synth = _spawn("synth", "--port", "0", "--home", str(VAR_DIR / "synth"), read=True)
         processes["synth"] = synth
         say("Migrating the database")
-        _run("manage", "migrate", "--verbosity", "0")
+        processes["migrate"] = _spawn("manage", "migrate", "--verbosity", "0")
+        if processes.pop("migrate").wait():
+            raise Trouble("The database could not be migrated, see above.")
         os.environ["SYNTH_URL"] = _address_of(synth)
         say("Starting the web server, with the engine in it")
         processes["web"] = _spawn("manage", "runserver", "--noreload", "--skip-checks", f"{host}:{port}")
-        _wait_for(f"http://{host}:{port}/", processes)
-        say(f"Rock out: http://{host}:{port}/   (Ctrl-C stops it)")
+        address = f"http://{'127.0.0.1' if host == ANY else host}:{port}/"
+        _wait_for(address, processes)
+        say(f"Rock out: {address}   (Ctrl-C stops it)")
         while True:
             _check_alive(processes)
             time.sleep(0.2)
@@ -55,6 +66,15 @@ def main() -> int:
         return 1
     finally:
         _stop(processes)
+        if lock:
+            lock.close()
+
+
+def _interrupt(*args: object) -> None:
+    """Begin to stop, once: whoever asks twice must not interrupt the stopping."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def say(line: str) -> None:
@@ -71,7 +91,36 @@ def _check_free(host: str, port: str) -> None:
     except (ValueError, OverflowError):
         raise Trouble(f"Expected PORT as a number from 1 to 65535, got {port!r}.") from None
     except OSError as error:
-        raise Trouble(f"Port {port} of {host} is taken ({error.strerror}). Try: make rock PORT={number + 1}") from None
+        if error.errno == errno.EADDRINUSE:
+            raise Trouble(f"Port {port} of {host} is taken. Try: make rock PORT={number + 1}") from None
+        raise Trouble(f"Cannot listen on {host}, port {port}: {error.strerror or error}.") from None
+
+
+def _lock() -> IO[str]:
+    """Take this checkout's folder for this process, for as long as it lives."""
+    VAR_DIR.mkdir(parents=True, exist_ok=True)
+    lock = (VAR_DIR / "rock.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Trouble(f"It runs on {VAR_DIR} already. Stop that first, or try: VAR_DIR=/tmp/rock make rock") from None
+    return lock
+
+
+def _names_of(host: str) -> str:
+    """Return the names by which others may call a server that listens on `host`."""
+    name = socket.gethostname()
+    return " ".join(
+        ["localhost", "127.0.0.1", *([name, f"{name}.local", *_addresses(name)] if host == ANY else [host])]
+    )
+
+
+def _addresses(name: str) -> list[str]:
+    try:
+        return socket.gethostbyname_ex(name)[2]
+    except OSError:
+        return []
 
 
 def _die_with_parent() -> None:
@@ -89,11 +138,6 @@ def _spawn(module: str, *args: str, read: bool = False) -> subprocess.Popen[byte
         start_new_session=True,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,
     )
-
-
-def _run(module: str, *args: str) -> None:
-    if subprocess.run([sys.executable, "-m", module, *args], cwd=ROOT, check=False).returncode:
-        raise Trouble(f"'{module}.py {' '.join(args)}' failed, see above.")
 
 
 def _address_of(synth: subprocess.Popen[bytes]) -> str:
@@ -129,10 +173,8 @@ def _check_alive(processes: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for process in reversed(processes.values()):
-        process.send_signal(signal.SIGINT)
+        process.terminate()
     until = time.monotonic() + STOP_MOST
     for process in processes.values():
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -20,11 +20,6 @@ def owner_of_scope(scope: Mapping[str, Any]) -> str:
     return _owner(scope.get("user"), key) or f"socket:{secrets.token_hex(16)}"
 
 
-def owner_of_request(request: HttpRequest) -> str | None:
-    """Return the owner that a request speaks for; None if it has neither user nor session."""
-    return _owner(getattr(request, "user", None), request.session.session_key)
-
-
 async def aowner_of_request(request: HttpRequest) -> str | None:
     """Return the owner that a request speaks for; None if it has neither user nor session."""
     return _owner(await request.auser(), request.session.session_key)
@@ -32,6 +27,8 @@ async def aowner_of_request(request: HttpRequest) -> str | None:
 
 def ensure_session(request: HttpRequest) -> None:
     """Give the browser a session, so that its jobs are still its own after a reload."""
+    # A cookie may outlive its session: only reading it tells, and then forgets the key.
+    request.session.get("")
     if not request.session.session_key:
         request.session.create()
 

@@ -30,11 +30,13 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param services: by name.
     :param default_service: what a start without a service starts; the only service, if there is one.
     :param store: where the schedule lives; `memory://` is embedded mode.
+    :param max_unfinished: how many unfinished jobs an owner may have.
     """
 
     services: dict[str, ServiceConf] = {}
     default_service: str = ""
     store: str = "memory://"
+    max_unfinished: int = 100
 
     def __post_init__(self) -> None:
         if not self.default_service and len(self.services) == 1:

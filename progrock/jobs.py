@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from . import registry, updates
 from .delay import Entry, Lease, NewEntry
-from .exceptions import InvalidParams, NotFound, Unavailable
+from .exceptions import InvalidParams, NotFound, TooMany, Unavailable
 from .models import Job
 from .protocol import Failure, Snapshot, State
 from .step import Run
@@ -42,30 +42,62 @@ async def astart(
     :returns: the job's snapshot, pending, or as it stands if the key was known.
     :raises UnknownService: if there is none of that name.
     :raises InvalidParams: if the service does not take these parameters.
+    :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
+    if key is not None and (known := await afind(key, owner=owner)):
+        return known
     name = service or registry.conf().default_service
     adapter = registry.service(name)
     cleaned = adapter.clean(params or {})
     if len(msgspec.json.encode(cleaned)) > _PARAMS_MOST:
         raise InvalidParams(f"Expected parameters of at most {_PARAMS_MOST} bytes as JSON, got more.")
     now = timezone.now()
+    most = registry.conf().max_unfinished
+    if await _unfinished(owner) >= most:
+        raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
     job = Job(
         service=name, title=adapter.title(cleaned), params=cleaned, owner=owner, key=key, created=now, changed=now
     )
     try:
         await job.asave(force_insert=True)
     except IntegrityError:
-        existing = await Job.objects.filter(owner=owner, key=key).afirst()
-        if existing is None:
+        # The same start at the same time, in another process.
+        if key is None or (known := await afind(key, owner=owner)) is None:
             raise
-        return await _current(existing)
+        return known
     except DatabaseError as error:
-        raise Unavailable("Expected a database that answers; it does not. Try again later.") from error
+        raise _unavailable() from error
     await _schedule_new(job)
     snapshot = snapshot_of(job)
     await updates.publish([(owner, snapshot)])
     return snapshot
+
+
+async def afind(key: str, *, owner: str) -> Snapshot | None:
+    """Return the job that an owner started with this key, None if there is none.
+
+    :raises Unavailable: if the database is away.
+    """
+    try:
+        row = await Job.objects.filter(owner=owner, key=key).afirst()
+    except DatabaseError as error:
+        raise _unavailable() from error
+    if row is None:
+        return None
+    (entry,) = await registry.store().peek([str(row.id)])
+    return _newest(row, entry)
+
+
+async def _unfinished(owner: str) -> int:
+    try:
+        return await Job.objects.filter(owner=owner, finished__isnull=True).acount()
+    except DatabaseError as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("Expected a database that answers; it does not. Try again later.")
 
 
 async def _schedule_new(job: Job) -> None:
@@ -163,11 +195,6 @@ def snapshot_of(row: Job) -> Snapshot:
         at=_ms(row.changed),
         moved=_ms(row.started) if row.started else None,
     )
-
-
-async def _current(row: Job) -> Snapshot:
-    (entry,) = await registry.store().peek([str(row.id)])
-    return _newest(row, entry)
 
 
 def _newest(row: Job, entry: Entry | None) -> Snapshot:

@@ -74,44 +74,48 @@ class Hub:
     def __init__(self) -> None:
         self._layer = get_channel_layer()
         self._sinks: dict[tuple[str, str], set[Sink]] = defaultdict(set)
-        self._groups: Counter[str] = Counter()
+        self._topics: Counter[str] = Counter()
+        self._joined: set[str] = set()
         self._channel = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()
 
     async def watch(self, owner: str, job: str, sink: Sink) -> None:
-        """Hand the job's updates to `sink` from now on; with an empty `job`, those of all the owner's jobs."""
-        sinks = self._sinks[owner, job]
-        if sink in sinks:
-            return
-        sinks.add(sink)
-        async with self._turn:
-            if not self._channel:
-                self._channel = await self._layer.new_channel()
-                self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._rejoin())]
-            group = _group(owner)
-            self._groups[group] += 1
-            if self._groups[group] == 1:
-                await self._layer.group_add(group, self._channel)
+        """Hand the job's updates to `sink` from now on; with an empty `job`, those of all of its owner's."""
+        if (owner, job) not in self._sinks:
+            self._topics[_group(owner)] += 1
+        self._sinks[owner, job].add(sink)
+        await self._settle_group(_group(owner))
 
     async def unwatch(self, owner: str, job: str, sink: Sink) -> None:
         """Undo a watch."""
-        sinks = self._sinks.get((owner, job), set())
-        if sink not in sinks:
+        sinks = self._sinks.get((owner, job))
+        if sinks is None:
             return
         sinks.discard(sink)
         if not sinks:
             del self._sinks[owner, job]
+            self._topics[_group(owner)] -= 1
+            await self._settle_group(_group(owner))
+
+    async def _settle_group(self, group: str) -> None:
+        """Join or leave the group, as its topics have it when it is this one's turn."""
         async with self._turn:
-            group = _group(owner)
-            self._groups[group] -= 1
-            if not self._groups[group]:
-                del self._groups[group]
-                await self._layer.group_discard(group, self._channel)
-            if not self._groups:
-                for task in self._tasks:
-                    task.cancel()
-                self._channel = ""
+            if self._topics[group] and group not in self._joined:
+                if not self._channel:
+                    self._channel = await self._layer.new_channel()
+                    self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._rejoin())]
+                await self._layer.group_add(group, self._channel)
+                self._joined.add(group)
+            elif not self._topics[group]:
+                del self._topics[group]
+                if group in self._joined:
+                    self._joined.remove(group)
+                    await self._layer.group_discard(group, self._channel)
+                if not self._topics:
+                    for task in self._tasks:
+                        task.cancel()
+                    self._channel = ""
 
     async def _receive(self) -> None:
         while True:
@@ -131,7 +135,7 @@ class Hub:
     async def _rejoin(self) -> None:
         while True:
             await asyncio.sleep(REJOIN)
-            for group in list(self._groups):
+            for group in list(self._topics):
                 try:
                     await self._layer.group_add(group, self._channel)
                 except Exception as trouble:

@@ -14,6 +14,8 @@ from .exceptions import UnknownService
 from .models import Job
 from .step import Miss
 
+_CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
+
 
 @require_safe
 async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
@@ -22,7 +24,7 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     row = await Job.objects.filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
     if row is None:
         return _plain(404, "There is no such file, or it is not yours.")
-    asked = {name: request.headers[name] for name in ("Range", "If-Range") if name in request.headers}
+    asked = {name: request.headers[name] for name in _CONDITIONS if name in request.headers}
     try:
         opened = await registry.service(row.service).open(row.remote, asked)
     except UnknownService:

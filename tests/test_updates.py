@@ -76,12 +76,33 @@ async def test_who_no_longer_watches_hears_nothing_and_nothing_is_left(hub: Hub)
         await asyncio.sleep(0.02)
         assert ear.heard == []
         assert not hub._sinks
-        assert not hub._groups
+        assert not hub._topics
+        assert not hub._joined
         assert not get_channel_layer().groups
     await hub.watch("me", "a", ear)
     await publish([("me", snapshot("a"))])
     await until(lambda: ear.jobs == ["a"])
     await hub.unwatch("me", "a", ear)
+
+
+async def test_a_layer_that_was_away_when_the_first_came_is_joined_by_the_next(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Ear(), Ear()
+    layer = get_channel_layer()
+
+    async def away(*args: object) -> None:
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layer, "new_channel", away)
+        with pytest.raises(ConnectionError):
+            await hub.watch("me", "a", first)
+        await hub.unwatch("me", "a", first)
+    await hub.watch("me", "a", second)
+    await publish([("me", snapshot("a"))])
+    await until(lambda: second.jobs == ["a"])
+    await hub.unwatch("me", "a", second)
 
 
 async def test_a_group_that_was_forgotten_is_joined_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 FRAME_MOST = 65_536
 WATCHES_MOST = 100
+ALL = ""
+"""The watch on all jobs of the caller's."""
 STRIKES = 3
 # RFC 6455's close codes 1003, 1008 and 1009 plus 3000: daphne lets an application send no other.
 NO_TEXT, TOO_MUCH, TOO_LONG = 4003, 4008, 4009
@@ -68,47 +71,55 @@ class Receiver(AsyncWebsocketConsumer):
     # It has no channel of its own: updates come by the process' hub.
     channel_layer_alias = ""
 
-    async def connect(self) -> None:
-        self._owner = owner_of_scope(self.scope)
+    def __init__(self) -> None:
+        super().__init__()
         self._frames = Bucket(200, 200)
         self._starts = Bucket(1, 5)
         self._bad_frames = self._binary_frames = 0
         self._over = False
+        self._owner = ""
         self._bare = ""
-        self._watches: set[tuple[str, str]] = set()
+        self._watches: set[str] = set()
         # Updates that wait for the next flush, and the newest seq that the client has of each job.
         self._waiting: dict[str, Update] = {}
         self._sent: dict[str, int] = {}
-        self._answering = False
+        # Held while a frame is answered or updates are sent: neither comes between the other's reading and sending.
+        self._turn = asyncio.Lock()
+        self._flushing: asyncio.Task[None] | None = None
         self._flushed_at = float("-inf")
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._flush_task: asyncio.Task[None] | None = None
+
+    async def __call__(self, *args: Any) -> None:
+        try:
+            await super().__call__(*args)
+        finally:
+            # Not disconnect(): a socket may also end in the middle of a frame, by an error or a cancellation.
+            self._over = True
+            if self._flushing:
+                self._flushing.cancel()
+            for job in list(self._watches):
+                await self._unwatch(job)
+
+    async def connect(self) -> None:
+        self._owner = owner_of_scope(self.scope)
         await self.accept()
         await self.send(hello_frame())
-
-    async def disconnect(self, code: int) -> None:
-        self._over = True
-        if self._flush_timer:
-            self._flush_timer.cancel()
-        for owner, job in getattr(self, "_watches", set()):
-            await hub().unwatch(owner, job, self)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._over:
             return  # frames that were on their way when we closed
         if not self._frames.take():
             await self._abuse(TOO_MUCH)
-        elif len(text_data or bytes_data or "") > FRAME_MOST:
+        elif len(bytes_data or b"" if text_data is None else text_data.encode()) > FRAME_MOST:
             await self._abuse(TOO_LONG)
         elif text_data is None:
             self._binary_frames += 1
-            await self.send(
-                error_frame(BadFrame.code, "Expected a text frame with a JSON object, got a binary frame.", None)
-            )
+            refusal = BadFrame("Expected a text frame with a JSON object, got a binary frame.")
+            await self.send(error_frame(refusal.code, str(refusal), None))
             if self._binary_frames >= STRIKES:
                 await self._abuse(NO_TEXT)
         else:
-            await self._take(text_data)
+            async with self._turn:
+                await self._take(text_data)
 
     async def _abuse(self, code: int) -> None:
         self._over = True
@@ -117,59 +128,58 @@ class Receiver(AsyncWebsocketConsumer):
     async def _take(self, text: str) -> None:
         """Do what a text frame asks for, and answer."""
         ref: str | None = None
-        self._answering = True
+        bad_frames, self._bad_frames = self._bad_frames, 0
         try:
             action = parse(text)
             ref = action.ref
-            self._bad_frames = 0
             await self._act(action)
         except Refused as refusal:
             await self.send(error_frame(refusal.code, str(refusal), ref or ref_of(text)))
             if isinstance(refusal, BadFrame):
-                self._bad_frames += 1
+                self._bad_frames = bad_frames + 1
                 if self._bad_frames >= STRIKES:
                     await self._abuse(TOO_MUCH)
         except Exception:
             logger.exception("A frame of %s could not be answered.", self._owner)
             await self.send(error_frame("unavailable", "Something went wrong on our side. Try again later.", ref))
-        finally:
-            self._answering = False
-            self._plan_flush()
 
     async def _act(self, action: Action) -> None:
         match action:
             case Start():
-                await self._start(action)
+                await self._answer("accepted", await self._start(action), action.ref)
             case Watch():
-                await self._watch(str(action.job))
-                await self._answer("snapshot", await self._get(str(action.job)), action.ref)
+                await self._answer("snapshot", await self._follow(str(action.job)), action.ref)
             case Unwatch():
                 await self._unwatch(str(action.job))
             case Cancel():
-                snapshot = await jobs.acancel(action.job, owner=self._owner)
-                await self._answer("snapshot", snapshot, action.ref)
+                await self._answer("snapshot", await jobs.acancel(action.job, owner=self._owner), action.ref)
             case ListJobs():
-                await self._watch("")
-                await self._answer_list(await jobs.alist(owner=self._owner), action.ref)
+                await self._watch(ALL)
+                snapshots = await jobs.alist(owner=self._owner)
+                for snapshot in snapshots:
+                    self._note(snapshot.job, snapshot.seq, snapshot.complete)
+                await self.send(jobs_frame(snapshots, _now(), action.ref))
             case Ping():
                 await self.send(pong_frame(action.ref))
 
-    async def _start(self, action: Start) -> None:
+    async def _start(self, action: Start) -> Snapshot:
         if action.bare and self._bare:
             snapshot = await jobs.aget(self._bare, owner=self._owner)
             if not snapshot.complete:
-                await self._answer("accepted", snapshot, action.ref)
-                return
-        if not self._starts.take():
-            raise TooMany("Expected at most one start a second, got more. Try again in a moment.")
-        self._room_for_a_watch()
-        started = await jobs.astart(action.service, action.params, owner=self._owner, key=action.key)
+                return snapshot
+        started = await jobs.afind(action.key, owner=self._owner) if action.key else None
+        if started is None:
+            if not self._starts.take():
+                raise TooMany("Expected at most one start a second, got more. Try again in a moment.")
+            self._room_for_a_watch()
+            started = await jobs.astart(action.service, action.params, owner=self._owner, key=action.key)
         if action.bare:
             self._bare = started.job
-        await self._watch(started.job)
-        await self._answer("accepted", await jobs.aget(started.job, owner=self._owner), action.ref)
+        return await self._follow(started.job)
 
-    async def _get(self, job: str) -> Snapshot:
+    async def _follow(self, job: str) -> Snapshot:
+        """Watch a job, and only then read it: nothing falls between the two."""
+        await self._watch(job)
         try:
             return await jobs.aget(job, owner=self._owner)
         except NotFound:
@@ -177,71 +187,70 @@ class Receiver(AsyncWebsocketConsumer):
             raise
 
     def _room_for_a_watch(self) -> None:
-        if len(self._watches) >= WATCHES_MOST:
+        if len(self._watches - {ALL}) >= WATCHES_MOST:
             raise TooMany(f"Expected at most {WATCHES_MOST} watches on a socket, got one more.")
 
     async def _watch(self, job: str) -> None:
-        if (self._owner, job) not in self._watches:
-            self._room_for_a_watch()
-            self._watches.add((self._owner, job))
+        # Who watches all of theirs watches this one too.
+        if not self._watches & {job, ALL}:
+            if job != ALL:
+                self._room_for_a_watch()
+            self._watches.add(job)
             await hub().watch(self._owner, job, self)
 
     async def _unwatch(self, job: str) -> None:
-        if (self._owner, job) in self._watches:
-            self._watches.remove((self._owner, job))
+        if job in self._watches:
+            self._watches.remove(job)
             await hub().unwatch(self._owner, job, self)
 
     async def _answer(self, kind: str, snapshot: Snapshot, ref: str | None) -> None:
-        self._show(snapshot)
+        self._note(snapshot.job, snapshot.seq, snapshot.complete)
         await self.send(answer_frame(kind, snapshot, _now(), ref))
-
-    async def _answer_list(self, snapshots: list[Snapshot], ref: str | None) -> None:
-        for snapshot in snapshots:
-            self._show(snapshot)
-        await self.send(jobs_frame(snapshots, _now(), ref))
-
-    def _show(self, snapshot: Snapshot) -> None:
-        """Note what an answer shows, so that updates it has overtaken are dropped."""
         if snapshot.complete:
-            self._sent.pop(snapshot.job, None)
-            self._waiting.pop(snapshot.job, None)
+            await self._unwatch(snapshot.job)
+
+    def _note(self, job: str, seq: int, complete: bool) -> None:
+        """Note how new what the client gets now is, so that what it has overtaken is dropped."""
+        if complete:
+            self._sent.pop(job, None)
+            self._waiting.pop(job, None)
         else:
-            self._sent[snapshot.job] = snapshot.seq
+            self._sent[job] = seq
 
     # Updates: the newest of each job, at most every FLUSH seconds.
 
     def deliver(self, update: Update) -> None:
         """Take an update from the hub."""
         waiting = self._waiting.get(update.job)
-        if waiting is None or waiting.seq < update.seq:
-            self._waiting[update.job] = update
-            self._plan_flush()
-
-    def _plan_flush(self) -> None:
-        if self._answering or self._over or self._flush_timer or not self._waiting:
+        if self._over or (waiting is not None and waiting.seq >= update.seq):
             return
+        self._waiting[update.job] = update
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
-        self._flush_timer = loop.call_at(max(loop.time(), self._flushed_at + FLUSH), self._flush)
+        try:
+            while self._waiting:
+                await asyncio.sleep(max(0.0, self._flushed_at + FLUSH - loop.time()))
+                async with self._turn:
+                    waiting, self._waiting = self._waiting, {}
+                    for update in waiting.values():
+                        await self._pass_on(update)
+        except Exception as trouble:
+            # The server knows that the client is gone, and is about to say so.
+            logger.debug("Could not send to %s: %r", self._owner, trouble)
+        finally:
+            self._flushing = None
 
-    def _flush(self) -> None:
-        self._flush_timer = None
-        if self._answering:
-            return  # planned again after the answer, which comes first
-        waiting, self._waiting = self._waiting, {}
-        newer = [update for update in waiting.values() if update.seq > self._sent.get(update.job, -1)]
-        for update in newer:
-            if update.complete:
-                self._sent.pop(update.job, None)
-            else:
-                self._sent[update.job] = update.seq
-        if newer:
-            self._flushed_at = asyncio.get_running_loop().time()
-            self._flush_task = asyncio.create_task(self._send_all(newer))
-
-    async def _send_all(self, newer: list[Update]) -> None:
-        for update in newer:
-            if not self._over:
-                await self.send(update_frame(update.body))
+    async def _pass_on(self, update: Update) -> None:
+        if self._over or update.seq <= self._sent.get(update.job, -1):
+            return
+        self._flushed_at = asyncio.get_running_loop().time()
+        self._note(update.job, update.seq, update.complete)
+        await self.send(update_frame(update.body))
+        if update.complete:
+            await self._unwatch(update.job)
 
 
 def _now() -> int:

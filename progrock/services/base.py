@@ -37,7 +37,7 @@ class Started(msgspec.Struct, frozen=True):
 class File(msgspec.Struct, frozen=True):
     """A finished file on its way through.
 
-    :param status: 200, 206 or 416.
+    :param status: 200, 206, 304 or 416.
     :param headers: those that describe the body: type, length, range, ETag.
     :param body: the bytes, as they come in.
     """
@@ -88,7 +88,7 @@ class Service(ABC):
     async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:
         """Open the finished file.
 
-        :param headers: the caller's `Range` and `If-Range`, if any.
+        :param headers: those of the caller's that make the request a conditional one, or one for a part.
         """
 
     @abstractmethod

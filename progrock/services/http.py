@@ -48,7 +48,9 @@ class HTTPService(Service, ABC):
         self._timeout = timeout / 1000
         self._connect_timeout = connect_timeout / 1000
         self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
+        # Files have connections of their own: readers that are slow must not keep looks from being taken.
+        self._looks: aiohttp.ClientSession | None = None
+        self._files: aiohttp.ClientSession | None = None
 
     async def call(
         self,
@@ -64,8 +66,10 @@ class HTTPService(Service, ABC):
         :param path: below the base URL, already quoted.
         :param expect: the status codes that carry an answer; any other is a miss.
         """
+        self._looks = self._looks or self._session()
         try:
-            async with asyncio.timeout(self._timeout), self._request(method, path, json, headers) as response:
+            request = self._request(self._looks, method, path, json, headers)
+            async with asyncio.timeout(self._timeout), request as response:
                 if response.status not in expect:
                     return _unexpected(response)
                 body = await _read(response)
@@ -85,13 +89,14 @@ class HTTPService(Service, ABC):
 
     async def fetch(self, path: str, headers: Mapping[str, str]) -> File | Miss:
         """Open a file to be streamed through; closing its body closes the connection."""
-        request = self._request("GET", path, None, headers)
+        self._files = self._files or self._session()
+        request = self._request(self._files, "GET", path, None, headers)
         try:
             async with asyncio.timeout(self._timeout):
                 response = await request.__aenter__()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return Miss("unreachable", "The service cannot be reached.")
-        if response.status not in (200, 206, 416):
+        if response.status not in (200, 206, 304, 416):
             response.close()
             return _unexpected(response)
         kept = {name: response.headers[name] for name in _FILE_HEADERS if name in response.headers}
@@ -99,29 +104,31 @@ class HTTPService(Service, ABC):
 
     async def aclose(self) -> None:
         """Let go of connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._looks, self._files):
+            if session is not None:
+                await session.close()
+        self._looks = self._files = None
 
     def _request(
-        self, method: str, path: str, json: object, headers: Mapping[str, str] | None
+        self, session: aiohttp.ClientSession, method: str, path: str, json: object, headers: Mapping[str, str] | None
     ) -> aiohttp.client._RequestContextManager:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=60),
-                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=self._connect_timeout),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # No compression: an answer is never larger than what was read of it.
-                headers={"Accept-Encoding": "identity"},
-                auto_decompress=False,
-                trust_env=False,
-            )
         sent = dict(headers or {})
         body = None
         if json is not None:
             body = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"
-        return self._session.request(method, self._base + path, data=body, headers=sent, allow_redirects=False)
+        return session.request(method, self._base + path, data=body, headers=sent, allow_redirects=False)
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=60),
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=self._connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # No compression: an answer is never larger than what was read of it.
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
+            trust_env=False,
+        )
 
     async def _stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         try:

@@ -34,3 +34,12 @@ STORES = {"memory": _memory}
 @pytest.fixture(params=STORES)
 async def bench(request: pytest.FixtureRequest) -> Bench:
     return await STORES[request.param]()
+
+
+@pytest.fixture(autouse=True)
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels looks for old database connections before each message; here there is no database to look at."""
+
+    async def nothing() -> None: ...
+
+    monkeypatch.setattr("channels.consumer.aclose_old_connections", nothing)

@@ -50,6 +50,9 @@ test('an update must be newer', () => {
 
 test('an answer replaces, older or not', () => {
   assert.equal(supersedes(at(5), at(2), true), true);
+  // After a server's restart no step has spoken yet: what we hold is better.
+  assert.equal(supersedes(at(5), at(0), true), false);
+  assert.equal(supersedes(at(0), at(0), true), true);
 });
 
 test('complete is final, whoever says otherwise', () => {

@@ -78,8 +78,8 @@ export function readSnapshot(value) {
 }
 
 /**
- * Whether `incoming` takes the place of `held`: a complete snapshot is final, an answer replaces,
- * an update must be newer.
+ * Whether `incoming` takes the place of `held`: a complete snapshot is final, an answer replaces, unless it
+ * is of before the first step (or the first since the server's restart), an update must be newer.
  *
  * @param {Snapshot | undefined} held
  * @param {Snapshot} incoming
@@ -88,5 +88,5 @@ export function readSnapshot(value) {
 export function supersedes(held, incoming, answer) {
   if (!held) return true;
   if (held.complete) return false;
-  return answer || incoming.seq > held.seq;
+  return incoming.seq > held.seq || (answer && (incoming.seq > 0 || held.seq === 0));
 }

@@ -97,7 +97,7 @@ async function rockOut(event) {
 
 /** @param {string} code @param {string} message */
 function refusalWords(code, message) {
-  if (code === 'too_many') return `That is as many as can play at once. ${message}`;
+  if (code === 'too_many') return `That is too much at once. ${message}`;
   if (code === 'invalid_params') return `The band will not play that. ${message}`;
   if (code === 'unavailable') return `The studio is closed at the moment. Try again in a little while. ${message}`;
   return `That did not start. ${message}`;
