@@ -44,6 +44,13 @@ def test_the_page_gives_a_session_and_keeps_it(client: Client) -> None:
     assert client.session.session_key == key
 
 
+@pytest.mark.django_db
+def test_a_cookie_that_outlived_its_session_is_replaced(client: Client) -> None:
+    client.cookies["sessionid"] = "x" * 32
+    response = client.get("/")
+    assert response.cookies["sessionid"].value != "x" * 32
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_a_request_and_a_socket_of_the_same_browser_are_the_same_owner() -> None:
     request: HttpRequest = RequestFactory().get("/")

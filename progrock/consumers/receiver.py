@@ -187,7 +187,7 @@ class Receiver(AsyncWebsocketConsumer):
             raise
 
     def _room_for_a_watch(self) -> None:
-        if len(self._watches - {ALL}) >= WATCHES_MOST:
+        if ALL not in self._watches and len(self._watches) >= WATCHES_MOST:
             raise TooMany(f"Expected at most {WATCHES_MOST} watches on a socket, got one more.")
 
     async def _watch(self, job: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +146,20 @@ async def test_other_processes_reach_the_engine_through_the_rows(synth: SynthPro
 class TestMakeRock:
     """`python -m config.rock`, which is all that `make rock` does once things are installed."""
 
+    @pytest.fixture(autouse=True)
+    def none_left(self) -> Iterator[None]:
+        self.started: list[subprocess.Popen[str]] = []
+        yield
+        for process in self.started:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
     def run(self, folder: Path, port: int | str) -> subprocess.Popen[str]:
         environment = {**os.environ, "VAR_DIR": str(folder), "PORT": str(port)}
         environment.pop("DJANGO_SETTINGS_MODULE", None)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "config.rock"],
             cwd=ROOT,
             env=environment,
@@ -155,6 +167,8 @@ class TestMakeRock:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def up(self, folder: Path, port: int) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
         process = self.run(folder, port)
@@ -196,6 +210,38 @@ class TestMakeRock:
         assert process.returncode == 1
         assert "rock: The synth process ended by itself" in rest
         assert not any(child.is_running() for child in children)
+
+    def test_a_second_one_on_the_same_folder_is_one_clear_line(self, folder: Path) -> None:
+        process, _ = self.up(folder, free_port())
+        second = self.run(folder, free_port())
+        said, _ = second.communicate(timeout=20)
+        assert second.returncode == 1
+        (line,) = said.splitlines()
+        assert line.startswith(f"rock: It runs on {folder} already.")
+        process.terminate()
+        process.communicate()
+
+    def test_it_listens_for_other_machines_when_told_to(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOST", "0.0.0.0")
+        monkeypatch.setenv("DEBUG", "0")
+        port = free_port()
+        process, _ = self.up(folder, port)
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": socket.gethostname()})
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
+        process.terminate()
+        process.communicate()
+
+    @pytest.mark.parametrize("after", [0.05, 0.2, 0.5, 0.9])
+    def test_ctrl_c_during_the_start_is_quiet_too(self, folder: Path, after: float) -> None:
+        process = self.run(folder, free_port())
+        assert process.stdout
+        assert process.stdout.readline() == "rock: Starting the synth\n"
+        time.sleep(after)  # anywhere in the start will do
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "Traceback" not in rest
 
     @pytest.mark.parametrize("port", ["taken", "eighty", "99999"])
     def test_a_port_that_cannot_be_used_is_one_clear_line(self, server: ServerProcess, folder: Path, port: str) -> None:

@@ -1,0 +1,199 @@
+"""The receiver by itself: what a real server cannot be made to do at the right moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from progrock.consumers.receiver import FLUSH, Receiver
+from progrock.protocol import Snapshot, State, encode
+from progrock.step import Reading
+from progrock.updates import Update, hub, publish
+from tests.conftest import until
+from tests.scripted import Remote
+
+pytestmark = pytest.mark.usefixtures("engine")
+Run = Callable[[Awaitable[None]], asyncio.Task[None]]
+
+
+class Socket:
+    """A server's side of one socket, whose sending may block or fail."""
+
+    def __init__(self, run: Run) -> None:
+        self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.frames: list[dict[str, Any]] = []
+        self.closed: int | None = None
+        self.broken = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.consumer = Receiver()
+        self.inbox.put_nowait({"type": "websocket.connect"})
+        self.task = run(self.consumer({"type": "websocket"}, self.inbox.get, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self.gate.wait()
+        if self.broken:
+            raise ConnectionError("the peer is gone")
+        if message["type"] == "websocket.send":
+            self.frames.append(json.loads(message["text"]))
+        elif message["type"] == "websocket.close":
+            self.closed = message["code"]
+
+    def say(self, frame: object) -> None:
+        text = frame if isinstance(frame, str) else json.dumps(frame)
+        self.inbox.put_nowait({"type": "websocket.receive", "text": text})
+
+    async def hear(self, kind: str, count: int = 1) -> dict[str, Any]:
+        await until(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == kind]
+
+
+@pytest.fixture
+async def socket(tasks: Run) -> Socket:
+    socket = Socket(tasks)
+    await socket.hear("hello")
+    return socket
+
+
+def update(seq: int, job: str = "j", state: State = State.RUNNING, owner: str = "o") -> Update:
+    snapshot = Snapshot(job, "s", "t", state, created=0, seq=seq)
+    return Update(owner, job, seq, snapshot.complete, encode(snapshot))
+
+
+@pytest.mark.parametrize("how", ["disconnect", "cancel", "error"])
+async def test_however_a_socket_ends_nothing_of_it_is_left(socket: Socket, remote: Remote, how: str) -> None:
+    remote.default = [Reading(State.RUNNING, 1)]
+    socket.say({"action": "start"})
+    await socket.hear("update")
+    assert hub()._sinks
+    if how == "disconnect":
+        socket.inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    elif how == "cancel":
+        socket.task.cancel()
+    else:
+        socket.broken = True
+        socket.say({"action": "ping"})
+    await asyncio.wait([socket.task], timeout=5)
+    assert socket.task.done()
+    assert not hub()._sinks
+    assert socket.consumer._flushing is None or socket.consumer._flushing.cancelling()
+
+
+async def test_a_socket_can_start_more_jobs_than_it_can_watch(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progrock.consumers.receiver.WATCHES_MOST", 2)
+    for n in range(5):
+        socket.say({"action": "start", "params": {"title": str(n)}})
+        job = (await socket.hear("accepted", n + 1))["job"]
+        await until(lambda job=job: any(f.get("complete") and f["job"] == job for f in socket.frames))  # type: ignore[misc]
+    assert socket.of("error") == []
+
+
+async def test_too_many_watches_are_refused(socket: Socket, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progrock.consumers.receiver.WATCHES_MOST", 2)
+    remote.default = [Reading(State.RUNNING, 1)]
+    for n in range(3):
+        socket.say({"action": "start", "params": {"title": str(n)}})
+    assert (await socket.hear("error"))["code"] == "too_many"
+    # Who watches all of theirs needs no watch for each.
+    socket.say({"action": "list"})
+    await socket.hear("jobs")
+    socket.say({"action": "start", "params": {"title": "one more"}})
+    await socket.hear("accepted", 3)
+
+
+async def test_too_many_unfinished_jobs_are_refused_and_a_known_key_is_not(
+    socket: Socket, remote: Remote, settings: Any
+) -> None:
+    settings.PROGROCK = settings.PROGROCK | {"MAX_UNFINISHED": 1}
+    remote.default = [Reading(State.RUNNING, 1)]
+    socket.say({"action": "start", "key": "k"})
+    first = await socket.hear("accepted")
+    socket.say({"action": "start", "key": "other"})
+    refused = await socket.hear("error")
+    assert (refused["code"], "at most 1 unfinished" in refused["message"]) == ("too_many", True)
+    for n in range(10):  # more often than starts are allowed: it is no start
+        socket.say({"action": "start", "key": "k"})
+        assert (await socket.hear("accepted", n + 2))["job"] == first["job"]
+
+
+async def test_a_client_that_does_not_read_costs_one_task_and_gets_the_newest(socket: Socket) -> None:
+    socket.gate.clear()
+    before = len(asyncio.all_tasks())
+    for seq in range(1, 60):
+        socket.consumer.deliver(update(seq))
+        await asyncio.sleep(FLUSH / 20)
+    assert len(asyncio.all_tasks()) <= before + 1
+    socket.gate.set()
+    await until(lambda: socket.of("update") and socket.of("update")[-1]["seq"] == 59)
+    assert len(socket.of("update")) <= 3
+
+
+async def test_updates_are_newest_wins_and_at_most_ten_a_second(socket: Socket) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    seq = 0
+    while loop.time() - began < 0.55:
+        seq += 1
+        socket.consumer.deliver(update(seq))
+        await asyncio.sleep(0.002)
+    await until(lambda: socket.of("update") and socket.of("update")[-1]["seq"] == seq)
+    seqs = [frame["seq"] for frame in socket.of("update")]
+    assert seqs == sorted(set(seqs))
+    assert len(seqs) <= 8
+
+
+async def test_an_update_that_an_answer_has_overtaken_is_dropped(socket: Socket, remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 50)]
+    socket.say({"action": "start"})
+    job = (await socket.hear("accepted"))["job"]
+    await until(lambda: any(frame["percent"] == 50 for frame in socket.of("update")))
+    seen = socket.of("update")[-1]["seq"]
+    socket.consumer.deliver(update(seen - 1, job))
+    socket.say({"action": "watch", "job": job})
+    await socket.hear("snapshot")
+    await until(lambda: socket.of("update")[-1]["seq"] > seen)
+    seqs = [frame["seq"] for frame in socket.frames if frame.get("job") == job]
+    assert seqs == sorted(seqs)
+
+
+async def test_only_bad_frames_in_a_row_close_it(socket: Socket) -> None:
+    for n in range(6):
+        socket.say("[]" if n % 2 else {"action": "dance"})
+    await socket.hear("error", 6)
+    assert socket.closed is None
+    for _ in range(3):
+        socket.say("[]")
+    await until(lambda: socket.closed == 4008)
+
+
+async def test_a_frame_is_measured_in_bytes(socket: Socket) -> None:
+    socket.say("é" * 40_000)
+    await until(lambda: socket.closed == 4009)
+
+
+async def test_an_error_of_ours_is_not_told_in_detail(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(**kwargs: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("progrock.jobs.alist", broken)
+    socket.say({"action": "list", "ref": "r"})
+    error = await socket.hear("error")
+    assert (error["code"], error["ref"]) == ("unavailable", "r")
+    assert "secret" not in error["message"]
+
+
+async def test_a_job_that_ended_before_it_is_watched_is_told_at_once(socket: Socket) -> None:
+    socket.say({"action": "start"})
+    job = (await socket.hear("accepted"))["job"]
+    await until(lambda: any(frame["complete"] for frame in socket.of("update")))
+    await publish([])
+    socket.say({"action": "watch", "job": job})
+    assert (await socket.hear("snapshot"))["state"] == "succeeded"
+    assert not hub()._sinks
