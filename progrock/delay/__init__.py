@@ -3,10 +3,12 @@
 from .consumer import SelfReschedulingConsumer
 from .entry import Again, Done, Entry, Lease, NewEntry, Outcome
 from .memory import MemoryStore
-from .scheduler import Scheduler
+from .merge import merge
+from .scheduler import HAND_OFF, Scheduler
 from .store import DelayStore
 
 __all__ = [
+    "HAND_OFF",
     "Again",
     "DelayStore",
     "Done",
@@ -17,4 +19,5 @@ __all__ = [
     "Outcome",
     "Scheduler",
     "SelfReschedulingConsumer",
+    "merge",
 ]

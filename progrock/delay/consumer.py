@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -15,6 +16,7 @@ from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 
 from .entry import Again, Lease, Outcome, from_channel
+from .merge import merge
 from .store import DelayStore
 
 logger = logging.getLogger(__name__)
@@ -78,25 +80,21 @@ class SelfReschedulingConsumer(AsyncConsumer):
         The default calls :meth:`step` for each.
         """
 
-        async def one(lease: Lease) -> tuple[Lease, Outcome]:
+        async def one(lease: Lease) -> AsyncGenerator[tuple[Lease, Outcome], None]:
             try:
-                return lease, await self.step(lease)
+                yield lease, await self.step(lease)
             except Exception:
                 logger.exception("A step of %s failed.", lease.key)
-                return lease, self.retry(lease)
+                yield lease, self.retry(lease)
 
-        tasks = [asyncio.create_task(one(lease)) for lease in leases]
-        try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
-        finally:
-            for task in tasks:
-                task.cancel()
+        async with aclosing(merge(one(lease) for lease in leases)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     def retry(self, lease: Lease) -> Outcome:
         """Return what becomes of an entry whose step failed: the same step again, later each time."""
         delay = min(60_000, 500 * 2 ** min(lease.attempt, 10))
-        return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1)
+        return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1, nudged=lease.nudged)
 
     def holds(self, lease: Lease) -> bool:
         """Tell whether the lease is still good. Ask before every effect that must not happen twice."""
@@ -122,14 +120,23 @@ class SelfReschedulingConsumer(AsyncConsumer):
             message: dict[str, Any] = await self.channel_layer.receive(self.channel_name)
             return message
 
+        receives = [partial(self._receive, each) for each in (receive, receive_own)]
         heartbeat = asyncio.create_task(self._heartbeat(channel))
         try:
-            await await_many_dispatch([receive, receive_own], self.dispatch)
+            await await_many_dispatch(receives, self.dispatch)
         except StopConsumer:
             pass
         finally:
             heartbeat.cancel()
             await self._drain(channel)
+
+    async def _receive(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        while True:
+            try:
+                return await receive()
+            except Exception as trouble:
+                logger.warning("%s cannot receive, trying again: %r", self.channel_name, trouble)
+                await asyncio.sleep(1)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Dispatch to the method that the type names; a message that makes no sense is logged and dropped."""
@@ -162,12 +169,14 @@ class SelfReschedulingConsumer(AsyncConsumer):
                 async for lease, outcome in outcomes:
                     if pending.pop(lease.key, None):
                         self._settle(lease, outcome)
-            for lease in filter(self.holds, pending.values()):
-                logger.error("steps() said nothing of %s.", lease.key)
+            for lease in pending.values():
+                # One that seems lost is settled too: only the store knows, and what is held here is renewed for ever.
+                if self.holds(lease):
+                    logger.error("steps() said nothing of %s.", lease.key)
                 self._settle(lease, self.retry(lease))
         except asyncio.CancelledError:
             for lease in pending.values():
-                self._settle(lease, Again(0, attempt=lease.attempt))
+                self._settle(lease, Again(0, attempt=lease.attempt, nudged=lease.nudged))
             raise
         except Exception:
             logger.exception("A batch of %d steps failed.", len(pending))
@@ -187,7 +196,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
     async def _flush(self) -> None:
         # Not while a renew is under way: it would move the receipt away from under the settle.
         async with self._store_turn:
-            keys, self._ready = self._ready, []
+            # A key is there twice if it was lost and leased again while this waited for its turn.
+            keys, self._ready = dict.fromkeys(self._ready), []
             held = [each for each in map(self._held.get, keys) if each is not None]
             batch = [(each.lease, each.outcome) for each in held if each.outcome is not None]
             for lease, _ in batch:

@@ -74,11 +74,13 @@ class Again(msgspec.Struct, frozen=True):
     :param delay: milliseconds from the settling on.
     :param message: what the next look gets; None leaves the entry's as it is.
     :param attempt: the number of the next look; above 1 when it repeats one that failed.
+    :param nudged: the next look is asked for too: this one had no chance to read what changed.
     """
 
     delay: int
     message: bytes | None = None
     attempt: int = 1
+    nudged: bool = False
 
 
 class Done(msgspec.Struct, frozen=True):

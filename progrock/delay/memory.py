@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import threading
 import time
@@ -125,9 +126,11 @@ class MemoryStore(DelayStore):
                 if slot is None:
                     renewed.append(None)
                     continue
+                running = slot.hold is _Hold.RUNNING
                 self._hold(lease.key, slot, _Hold.RUNNING, reader, now + duration * 1000)
                 renewed.append(self._lease(lease.key, slot, lease.due, now))
-                slot.nudged = False
+                if not running:
+                    slot.nudged = False  # the step that begins now has been told
             return renewed
 
     async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
@@ -148,7 +151,9 @@ class MemoryStore(DelayStore):
                 slot.attempt = outcome.attempt
                 if outcome.message is not None:
                     slot.message = outcome.message
-                self._move(lease.key, slot, now + (0 if nudged else outcome.delay * 1000))
+                slot.nudged |= outcome.nudged
+                due = now + (0 if nudged else outcome.delay * 1000)
+                self._move(lease.key, slot, due if due != lease.receipt else due + 1)
             self._wake(now)
             return accepted
 
@@ -210,9 +215,10 @@ class MemoryStore(DelayStore):
             sleeper = _Sleeper(until)
             self._sleepers.add(sleeper)
         try:
-            await asyncio.wait_for(sleeper.woken, (until - now) / 1_000_000)
-        except TimeoutError:
-            pass
+            # Not wait_for: on Python 3.11 it loses a cancellation that comes together with the result.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout((until - now) / 1_000_000):
+                    await sleeper.woken
         finally:
             with self._lock:
                 self._sleepers.discard(sleeper)

@@ -15,6 +15,10 @@ from .store import DelayStore
 logger = logging.getLogger(__name__)
 
 
+HAND_OFF = 5_000
+"""Milliseconds that a worker has to renew what it was handed: what a lost message costs."""
+
+
 class Layer(Protocol):
     """What is needed of a channel layer."""
 
@@ -40,7 +44,7 @@ class Scheduler:
         *,
         standing: Sequence[NewEntry] = (),
         batch: int = 250,
-        hand_off: int = 5_000,
+        hand_off: int = HAND_OFF,
         gap: int = 40,
         cap: int = 1_000,
     ) -> None:

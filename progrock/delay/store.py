@@ -37,6 +37,8 @@ class DelayStore(ABC):
     async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
         """Hold entries for `duration` ms from now on, as running with `reader`, if the leases still hold them.
 
+        The first renew of a lease tells whether the entry was nudged; a nudge that comes later waits for the settle.
+
         :returns: for each, the new lease, or None if the receipt is no longer the entry's.
         """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
@@ -274,3 +275,63 @@ async def test_neither_step_nor_steps_is_said_clearly(
     start(tasks, store, SelfReschedulingConsumer(store))
     await store.schedule([NewEntry("k", "c", b"")])
     await until(lambda: "has neither step() nor steps()" in caplog.text)
+
+
+async def test_a_loop_that_was_frozen_for_longer_than_the_lease_goes_on(store: MemoryStore, tasks: Run) -> None:
+    class Frozen(Counting):
+        async def steps(self, leases: Sequence[Lease]) -> AsyncGenerator[tuple[Lease, Outcome], None]:
+            for lease in leases:
+                self.taken[lease.key] += 1
+                if self.taken[lease.key] == 1:
+                    time.sleep(0.2)
+                if self.holds(lease):
+                    yield lease, Done()
+
+        def retry(self, lease: Lease) -> Outcome:
+            return Again(1, attempt=lease.attempt + 1)
+
+    consumer = Frozen(store)
+    consumer.run_lease = 60
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store))
+    assert consumer.taken["k"] >= 2
+    assert not consumer._held
+
+
+async def test_a_key_that_is_ready_twice_is_settled_once_and_harms_no_other(store: MemoryStore) -> None:
+    consumer = Counting(store)
+    consumer.channel_name = "c.one"
+    await store.announce("c", "c.one", 10, 60_000)
+    await store.schedule([NewEntry(key, "c", b"1") for key in ("a", "b")])
+    consumer.gate.clear()
+    await consumer.delay_leases(to_channel(await store.lease(2, 5_000)))
+    async with consumer._store_turn:
+        for key in ("a", "a", "b"):
+            consumer._settle(consumer._held[key].lease, Done())
+        await asyncio.sleep(0)
+    await until(lambda: empty(store))
+    assert not consumer._held
+    consumer.gate.set()
+
+
+async def test_a_layer_that_is_away_does_not_end_the_worker(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = get_channel_layer("work")
+    receive = layer.receive
+    failures = 2
+
+    async def flaky(channel: str) -> dict[str, Any]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionError("away")
+        message: dict[str, Any] = await receive(channel)
+        return message
+
+    monkeypatch.setattr(layer, "receive", flaky)
+    start(tasks, store, Counting(store))
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store))
+    assert "cannot receive, trying again" in caplog.text

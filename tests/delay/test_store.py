@@ -329,3 +329,47 @@ async def test_memory_store_does_not_grow_with_steps() -> None:
         assert await store.settle([(lease, Again(0)) for lease in leases if lease]) == [True]
     assert len(store._heaps["c"]) < 1_100
     assert len(store._ends) < 1_100
+
+
+async def test_a_nudge_outlives_the_renews_of_a_long_step(bench: Bench) -> None:
+    lease = await running(bench)
+    await bench.store.nudge(["k"])
+    for _ in range(3):
+        (renewed,) = await bench.store.renew([lease], RUN, "c.one")
+        assert renewed is not None
+        lease = renewed
+    await bench.store.settle([(lease, Again(60_000))])
+    assert (await one(bench.store)).nudged
+
+
+async def test_a_step_that_could_not_hear_its_nudge_passes_it_on(bench: Bench) -> None:
+    lease = await running(bench)
+    await bench.store.settle([(lease, Again(500, nudged=True))])
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.advance(500)
+    assert (await one(bench.store)).nudged
+
+
+async def test_a_settled_receipt_is_used_up_even_if_the_due_time_is_the_same(bench: Bench) -> None:
+    lease = await running(bench)
+    assert await bench.store.settle([(lease, Again(RUN))]) == [True]
+    assert await bench.store.settle([(lease, Done())]) == [False]
+
+
+async def test_a_sleeper_that_is_woken_and_cancelled_at_once_is_cancelled() -> None:
+    store = MemoryStore()
+    await hire(store)
+
+    async def sleep_for_ever() -> None:
+        while True:
+            await store.sleep(1_000)
+            if not await store.lease(10, HAND_OFF):
+                continue
+
+    task = asyncio.create_task(sleep_for_ever())
+    await asyncio.sleep(0.02)
+    await store.schedule([NewEntry("k", "c", b"m")])
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=2)
+    assert done
