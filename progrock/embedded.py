@@ -41,7 +41,7 @@ class Engine:
         """
         self._lock = _take(_lock_path())
         layer = get_channel_layer(registry.WORK_LAYER)
-        scheduler = Scheduler(registry.store(), layer, standing=[reconcile.standing()], hand_off=registry.HAND_OFF)
+        scheduler = Scheduler(registry.store(), layer, standing=[reconcile.standing()])
 
         async def receive() -> dict[str, Any]:
             message: dict[str, Any] = await layer.receive(registry.CHANNEL)

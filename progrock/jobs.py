@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, IntegrityError
+from django.db import Error as DatabaseTrouble
+from django.db import IntegrityError
 from django.utils import timezone
 from msgspec.structs import replace
 
 from . import registry, updates
-from .delay import Entry, Lease, NewEntry
+from .delay import HAND_OFF, Entry, Lease, NewEntry
 from .exceptions import InvalidParams, NotFound, TooMany, Unavailable
 from .models import Job
 from .protocol import Failure, Snapshot, State
@@ -66,7 +67,7 @@ async def astart(
         if key is None or (known := await afind(key, owner=owner)) is None:
             raise
         return known
-    except DatabaseError as error:
+    except DatabaseTrouble as error:
         raise _unavailable() from error
     await _schedule_new(job)
     snapshot = snapshot_of(job)
@@ -81,7 +82,7 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
     """
     try:
         row = await Job.objects.filter(owner=owner, key=key).afirst()
-    except DatabaseError as error:
+    except DatabaseTrouble as error:
         raise _unavailable() from error
     if row is None:
         return None
@@ -92,7 +93,7 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
 async def _unfinished(owner: str) -> int:
     try:
         return await Job.objects.filter(owner=owner, finished__isnull=True).acount()
-    except DatabaseError as error:
+    except DatabaseTrouble as error:
         raise _unavailable() from error
 
 
@@ -103,7 +104,7 @@ def _unavailable() -> Unavailable:
 async def _schedule_new(job: Job) -> None:
     """Put a new job into the schedule and hand it straight to a worker. Nothing here may fail the start: the row is
     there, and the reconciler schedules what is missing."""
-    new = entry_for(job, registry.HAND_OFF)
+    new = entry_for(job, HAND_OFF)
     try:
         (due,) = await registry.store().schedule([new])
         if due is not None:
@@ -118,11 +119,11 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
 
     :raises NotFound: if there is no such job, or it is somebody else's.
     """
-    key = str(job)
+    key = _key(job)
     (entry,) = await registry.store().peek([key])
     if entry is not None and not entry.held:
         run = run_of(entry)
-        if run is not None and run.owner == owner and run.started:
+        if run is not None and run.owner == owner and run.answered:
             return run.snapshot
     row = await Job.objects.filter(pk=key, owner=owner).afirst()
     if row is None:
@@ -143,7 +144,7 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :returns: the snapshot: cancelling, or as it ended if it has.
     :raises NotFound: if there is no such job, or it is somebody else's.
     """
-    key = str(job)
+    key = _key(job)
     asked = await Job.objects.filter(pk=key, owner=owner, state__in=UNFINISHED).aupdate(
         state=State.CANCELLING, changed=timezone.now()
     )
@@ -160,6 +161,14 @@ start = async_to_sync(astart)
 get = async_to_sync(aget)
 list_mine = async_to_sync(alist)
 cancel = async_to_sync(acancel)
+
+
+def _key(job: str | uuid.UUID) -> str:
+    """Return the job's key in the schedule, of which there is only one spelling."""
+    try:
+        return str(uuid.UUID(str(job)))
+    except ValueError:
+        raise NotFound(f"Expected the id of a job, got {job!r}.") from None
 
 
 def entry_for(job: Job, delay: int) -> NewEntry:
@@ -200,7 +209,7 @@ def snapshot_of(row: Job) -> Snapshot:
 def _newest(row: Job, entry: Entry | None) -> Snapshot:
     """Return the entry's snapshot, unless the row has ended or there is none worth showing."""
     run = run_of(entry) if entry is not None else None
-    if State(row.state).complete or run is None or not run.started:
+    if State(row.state).complete or run is None or not run.answered:
         return snapshot_of(row)
     if row.state == State.CANCELLING:
         return replace(run.snapshot, state=State.CANCELLING)

@@ -24,8 +24,6 @@ from .step import Policy
 CHANNEL = "prog-rocker"
 """Where starts are sent, and whose readers take the steps."""
 WORK_LAYER = "work"
-HAND_OFF = 5_000
-"""Milliseconds that a worker has to renew what it was handed."""
 
 
 @cache

@@ -1,7 +1,9 @@
 """Signals for code that wants to know about jobs.
 
-`finished` is sent with `job` (the UUID as text) and `snapshot`, after the commit that ended the job: at least once,
-a second time only if a worker died in between. Handlers may be async; what they raise is logged and stops nothing.
+`finished` is sent with `job` (the UUID as text) and `snapshot`, after the commit that ended the job: once, and again
+if a worker was stopped before it could say that it had sent it. In embedded mode, where the schedule ends with the
+process, a kill between the commit and the signal loses it. Handlers may be async; what they raise is logged and stops
+nothing.
 """
 
 from django.dispatch import Signal

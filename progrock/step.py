@@ -24,7 +24,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param deadline: how long a job may take from its first step on.
     :param nonsense: how many answers in a row that make no sense fail the job.
     :param vanished: how many times in a row the service must say it does not know the job.
-    :param losses: how many workers one step may take down with it.
+    :param losses: how many times in a row a step may take its worker down, or raise.
     """
 
     interval: int = 1_000
@@ -108,12 +108,15 @@ class Decision(msgspec.Struct, frozen=True):
     delay: int
 
 
+def anew(run: Run, now: int) -> Run:
+    """Return a run whose clocks run: those of one that was just made, or made again from its row, begin now."""
+    return replace(run, started=run.started or now, answered=run.answered or now)
+
+
 def begin(run: Run, now: int) -> Run:
-    """Return a run at its first step, or at the first since its entry was made anew."""
-    started = run.started or now
+    """Return a run as it is shown at its first step."""
     state = State.RUNNING if run.snapshot.state is State.PENDING else run.snapshot.state
-    snapshot = replace(run.snapshot, state=state)
-    return _show(replace(run, started=started, answered=run.answered or now, snapshot=snapshot), now)
+    return _show(replace(anew(run, now), snapshot=replace(run.snapshot, state=state)), now)
 
 
 def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Decision:
@@ -161,7 +164,9 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     silence = (now - run.answered) // 1000
     if cancelling and (silence > policy.cancel_patience or miss.code in ("vanished", "refused")):
         return Decision(cancelled(run, f"Cancelled, but the service may go on with it: {miss.message}", now), 0)
-    limit = {"nonsense": policy.nonsense, "vanished": policy.vanished, "refused": 1}.get(miss.code)
+    # A refused start will be refused again; a refused look may be about the others in its batch.
+    refused = policy.nonsense if run.remote else 1
+    limit = {"nonsense": policy.nonsense, "vanished": policy.vanished, "refused": refused}.get(miss.code)
     if limit is not None and strikes >= limit:
         return Decision(fail(run, miss.code, miss.message, now), 0)
     if silence > policy.patience:
@@ -171,7 +176,11 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
         return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
     back_off = min(policy.retry_most, policy.retry * 2 ** min(misses - 1, 20))
     # Full jitter, but never at once; what the service asks for is a floor.
-    delay = max(int(back_off * (0.5 + jitter / 2)), min(miss.again or 0, 3_600_000))
+    delay = max(int(back_off * (0.5 + jitter / 2)), miss.again or 0)
+    # Whatever it asks for, nobody waits beyond the moment in which this would be given up.
+    patience = policy.cancel_patience if cancelling else policy.patience
+    rest = min(run.answered + patience * 1000, run.started + policy.deadline * 1000) - now
+    delay = max(1, min(delay, rest // 1000 + 1))
     snapshot = replace(run.snapshot, misses=misses, message=miss.message, left=None)
     return Decision(_show(replace(run, miss=miss.code, strikes=strikes, snapshot=snapshot), now), delay)
 

@@ -240,3 +240,20 @@ def test_whatever_a_service_says_the_snapshots_stay_in_order(steps: list[tuple[L
         assert after.state is before.state
         assert 1 <= decision.delay <= 3_600_000
         run = decision.run
+
+
+def test_a_refusal_of_a_running_job_is_confirmed_first() -> None:
+    """It may be about another job of the same batch."""
+    run = replace(begun(), remote="r")
+    for n in range(4):
+        run, _ = look_at(run, Miss("refused", "No."), n)
+        assert not run.snapshot.complete
+    run, _ = look_at(run, Miss("refused", "No."), 5)
+    assert run.snapshot.complete
+
+
+def test_nobody_waits_beyond_the_end_of_patience() -> None:
+    _, delay = look_at(begun(), Miss("unreachable", "Busy.", again=3_600_000))
+    assert delay <= 60_000
+    _, delay = look_at(cancelling(), Miss("unreachable", "Busy.", again=3_600_000))
+    assert delay <= POLICY.cancel_patience

@@ -6,30 +6,35 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Coroutine, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
 
 import msgspec
-from django.db import DatabaseError
+from django.db import Error as DatabaseTrouble
 from django.utils import timezone
 from msgspec.structs import replace
 
 from .. import reconcile, registry, signals, updates
-from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer
+from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..exceptions import UnknownService
 from ..jobs import UNFINISHED, snapshot_of
 from ..models import Job
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service
-from ..step import Look, Miss, Run, begin, cancelled, decide, fail
+from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, fail
 
 logger = logging.getLogger(__name__)
 
 _decode = msgspec.msgpack.Decoder(Run | Sweep).decode
 _encode = msgspec.msgpack.Encoder().encode
 
-Outcomes = list[tuple[Lease, Outcome]]
+Outcomes = AsyncGenerator[tuple[Lease, Outcome], None]
+T = TypeVar("T")
+
+CALL_MOST = 12
+"""Seconds for a service's answer, for adapters that set no limit of their own; it must fit into the run lease."""
 
 
 class JobWorker(SelfReschedulingConsumer):
@@ -38,10 +43,11 @@ class JobWorker(SelfReschedulingConsumer):
     def __init__(self) -> None:
         super().__init__(registry.store())
 
-    async def steps(self, leases: Sequence[Lease]) -> AsyncGenerator[tuple[Lease, Outcome], None]:
+    async def steps(self, leases: Sequence[Lease]) -> Outcomes:
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
         runs: dict[str, tuple[Lease, Run]] = {}
-        groups: list[Coroutine[Any, Any, Outcomes]] = []
+        reads: list[str] = []
+        streams: list[Outcomes] = []
         for lease in leases:
             try:
                 carried = _decode(lease.message)
@@ -51,180 +57,224 @@ class JobWorker(SelfReschedulingConsumer):
                 yield lease, Done()
                 continue
             if isinstance(carried, Sweep):
-                groups.append(self._sweep(lease, carried))
-            else:
-                runs[lease.key] = lease, carried
-        rows = await self._rows(
-            [lease.key for lease, run in runs.values() if lease.nudged or lease.attempt > 1 or not run.remote]
-        )
+                streams.append(self._guard([lease], self._sweep(lease, carried)))
+                continue
+            runs[lease.key] = lease, anew(carried, lease.at)
+            # Something may have happened that the entry does not know of.
+            if lease.nudged or lease.attempt > 1 or not carried.remote or not carried.answered:
+                reads.append(lease.key)
+        try:
+            rows = await self._rows(reads)
+        except DatabaseTrouble as trouble:
+            logger.warning("%d steps wait for the database: %s", len(reads), trouble)
+            rows = {}
+            for key in reads:
+                lease, _ = runs.pop(key)
+                yield lease, self._later(lease)
         polls: dict[str, list[tuple[Lease, Run]]] = defaultdict(list)
         for lease, run in runs.values():
-            row = rows.get(lease.key)
-            if lease.key in rows and (row is None or State(row.state).complete):
-                groups.append(self._over(lease, run, row))
-            elif row is not None and (row.state == State.CANCELLING or not run.remote or lease.attempt > 1):
-                groups.append(self._guard([(lease, run)], self._alone(lease, run, row)))
+            if lease.key in rows:
+                streams.append(self._guard([lease], self._alone(lease, run, rows[lease.key])))
             elif run.snapshot.state is State.CANCELLING:
-                groups.append(self._guard([(lease, run)], self._cancel(lease, run, None)))
+                streams.append(self._guard([lease], self._cancel(lease, run)))
             else:
                 polls[run.snapshot.service].append((lease, run))
-        groups += [self._guard(batch, self._poll(name, batch)) for name, batch in polls.items()]
-        tasks = [asyncio.create_task(group) for group in groups]
-        try:
-            for done in asyncio.as_completed(tasks):
-                for outcome in await done:
-                    yield outcome
-        finally:
-            for task in tasks:
-                task.cancel()
+        for name, batch in polls.items():
+            streams.append(self._guard([lease for lease, _ in batch], self._poll(name, batch)))
+        async with aclosing(merge(streams)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
-    async def _rows(self, keys: list[str]) -> dict[str, Job | None]:
-        """Return the rows of the steps that may have missed something, with one query; None for one that is gone."""
+    async def _rows(self, keys: Sequence[str]) -> dict[str, Job | None]:
+        """Return rows by key, with one query; None for one that is gone."""
         if not keys:
             return {}
         found = {str(row.pk): row async for row in Job.objects.filter(pk__in=keys)}
         return {key: found.get(key) for key in keys}
 
-    async def _guard(self, batch: list[tuple[Lease, Run]], group: Coroutine[Any, Any, Outcomes]) -> Outcomes:
-        """Await a group; whatever it raises is the trouble of its own jobs only."""
+    async def _guard(self, leases: Sequence[Lease], stream: Outcomes) -> Outcomes:
+        """Pass a stream on; whatever it raises is the trouble of those leases only that it has not settled."""
+        left = {lease.key: lease for lease in leases}
+        again: Callable[[Lease], Outcome]
         try:
-            return await group
-        except DatabaseError as trouble:
-            logger.warning("%d steps wait for the database: %s", len(batch), trouble)
-            return [(lease, self.retry(lease)) for lease, _ in batch]
+            async with aclosing(stream) as outcomes:
+                async for lease, outcome in outcomes:
+                    left.pop(lease.key, None)
+                    yield lease, outcome
+            return
+        except DatabaseTrouble as trouble:
+            logger.warning("%d steps wait for the database: %s", len(left), trouble)
+            again = self._later
         except Exception:
-            logger.exception("A step of %s failed.", batch[0][1].snapshot.service)
-            miss = Miss("nonsense", "Something went wrong on our side.")
-            return await self._settle_all([(lease, run, miss) for lease, run in batch])
+            logger.exception("%d steps failed.", len(left))
+            again = self.retry
+        for lease in left.values():
+            yield lease, again(lease)
 
-    def retry(self, lease: Lease) -> Outcome:
-        """Step again soon. The attempt stays: it counts the workers lost to this step, not a database that is away."""
-        return Again(random.randint(500, 2_000), attempt=lease.attempt)
+    def _later(self, lease: Lease) -> Outcome:
+        """Take the same step again soon. It is no attempt more: those count what goes wrong in looking at this job."""
+        return Again(random.randint(500, 2_000), attempt=lease.attempt, nudged=lease.nudged)
+
+    async def _ask(self, call: Awaitable[T]) -> T | Miss:
+        """Await a service's answer, which is a miss if it does not come, or the adapter raises."""
+        try:
+            async with asyncio.timeout(CALL_MOST):
+                return await call
+        except TimeoutError:
+            return Miss("unreachable", "The service did not answer in time.")
+        except Exception:
+            logger.exception("An adapter failed.")
+            return Miss("nonsense", "Something went wrong on our side.")
 
     async def _sweep(self, lease: Lease, sweep: Sweep) -> Outcomes:
-        try:
-            state, delay = await reconcile.sweep(sweep, lease.at)
-        except Exception as trouble:
-            logger.warning("The reconciler tries again: %r", trouble)
-            return [(lease, self.retry(lease))]
-        return [(lease, Again(delay, _encode(state)))]
+        state, delay = await reconcile.sweep(sweep, lease.at)
+        yield lease, Again(delay, _encode(state))
 
-    async def _over(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
-        """Drop the entry of a job whose row has ended, or is gone."""
-        if row is not None:
-            await updates.publish([(run.owner, snapshot_of(row))])
-        return [(lease, Done())]
-
-    async def _alone(self, lease: Lease, run: Run, row: Job) -> Outcomes:
-        """Take the step of a job that is not simply polled: not started yet, cancelled, or lost with its worker."""
-        run = replace(run, remote=run.remote or row.remote)
+    def _alone(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
+        """Take the step of a job with its row at hand."""
+        if row is None or State(row.state).complete:
+            return self._over(lease, run, row)
         if lease.attempt > registry.policy(row.service).losses:
-            message = f"Gave up: {lease.attempt - 1} workers in a row were lost while they looked at it."
-            return await self._finish(lease, fail(run, "lost", message, lease.at))
+            message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
+            return self._finish(lease, fail(run, "lost", message, lease.at))
+        run = replace(run, remote=run.remote or row.remote)
         if row.state == State.CANCELLING:
-            return await self._cancel(lease, run, row)
-        if not run.remote:
-            return await self._start(lease, run, row)
-        return await self._poll(row.service, [(lease, run)])
+            return self._cancel(lease, run, begun=row.started is not None)
+        return self._poll(row.service, [(lease, run)]) if run.remote else self._start(lease, run, row)
 
     async def _start(self, lease: Lease, run: Run, row: Job) -> Outcomes:
         service = self._service(row.service)
         if service is None:
-            return await self._unconfigured(lease, run)
+            async for outcome in self._unconfigured(lease, run):
+                yield outcome
+            return
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
             now = timezone.now()
             pending = Job.objects.filter(pk=row.pk, state=State.PENDING)
             if not await pending.aupdate(state=State.RUNNING, started=now, changed=now):
-                return [(lease, Again(0, attempt=lease.attempt))]  # cancelled just now: look again
+                yield lease, Again(0, attempt=lease.attempt)  # cancelled just now: look again
+                return
         await updates.publish([(run.owner, run.snapshot)])
         if not self.holds(lease):
-            return []
-        started = await service.start(Order(str(row.pk), row.params))
-        if isinstance(started, Miss):
-            return await self._settle_all([(lease, run, started)])
-        title = started.reading.title or row.title
-        unfinished = Job.objects.filter(pk=row.pk, state__in=UNFINISHED)
-        if not await unfinished.aupdate(remote=started.remote, title=title):
-            await service.cancel(started.remote)  # it ended while we started it
-            return [(lease, Done())]
-        return await self._settle_all([(lease, replace(run, remote=started.remote), started.reading)])
+            return
+        answer = await self._ask(service.start(Order(str(row.pk), row.params)))
+        if isinstance(answer, Miss):
+            decision = self._decide(lease, run, answer)
+        else:
+            decision = self._decide(lease, replace(run, remote=answer.remote), answer.reading)
+            unfinished = Job.objects.filter(pk=row.pk, state__in=UNFINISHED)
+            if not await unfinished.aupdate(remote=answer.remote, title=decision.run.snapshot.title):
+                await self._ask(service.cancel(answer.remote))  # it ended while we started it
+                yield lease, Done()
+                return
+        async for outcome in self._settle_all([(lease, decision)]):
+            yield outcome
 
-    async def _cancel(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
+    async def _cancel(self, lease: Lease, run: Run, *, begun: bool = True) -> Outcomes:
         """Tell the service to stop, and again at each step until it says that it has."""
-        run = replace(run, snapshot=replace(run.snapshot, state=State.CANCELLING))
-        if row is not None and row.started is None:
-            return await self._finish(lease, cancelled(run, "Cancelled before it began.", lease.at))
+        if run.snapshot.state is not State.CANCELLING:
+            # The patience for a cancel is counted from here.
+            run = replace(run, answered=lease.at, snapshot=replace(run.snapshot, state=State.CANCELLING))
         service = self._service(run.snapshot.service)
-        if service is None:
-            return await self._unconfigured(lease, run)
-        remote: str | Miss | None = run.remote or await service.find(run.snapshot.job)
-        if remote is None:
-            return await self._finish(lease, cancelled(run, "Cancelled.", lease.at))
-        if isinstance(remote, Miss):
-            return await self._settle_all([(lease, run, remote)])
-        look = await service.cancel(remote)
-        return await self._settle_all([(lease, replace(run, remote=remote), look)])
+        if not begun:
+            stream = self._finish(lease, cancelled(run, "Cancelled before it began.", lease.at))
+        elif service is None:
+            stream = self._unconfigured(lease, run)
+        else:
+            remote: str | Miss | None = run.remote or await self._ask(service.find(run.snapshot.job))
+            if remote is None:
+                stream = self._finish(lease, cancelled(run, "Cancelled.", lease.at))
+            elif isinstance(remote, Miss):
+                stream = self._settle_all([(lease, self._decide(lease, run, remote))])
+            else:
+                look = await self._ask(service.cancel(remote))
+                stream = self._settle_all([(lease, self._decide(lease, replace(run, remote=remote), look))])
+        async for outcome in stream:
+            yield outcome
 
-    async def _poll(self, name: str, batch: list[tuple[Lease, Run]]) -> Outcomes:
+    async def _poll(self, name: str, batch: Sequence[tuple[Lease, Run]]) -> Outcomes:
         """Look at all jobs of one service with one call."""
         service = self._service(name)
+        looks: Sequence[Look] | Miss = []
+        if service is not None:
+            looks = await self._ask(service.poll([run.remote for _, run in batch]))
+            if not isinstance(looks, Miss) and len(looks) != len(batch):
+                looks = Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
         if service is None:
-            return [outcome for lease, run in batch for outcome in await self._unconfigured(lease, run)]
-        looks = await service.poll([run.remote for _, run in batch])
-        return await self._settle_all([(*each, look) for each, look in zip(batch, looks, strict=True)])
+            stream = merge([self._unconfigured(lease, run) for lease, run in batch])
+        elif not isinstance(looks, Miss):
+            decided = [(each[0], self._decide(*each, look)) for each, look in zip(batch, looks, strict=True)]
+            stream = self._settle_all(decided)
+        elif looks.code == "nonsense" and len(batch) > 1:
+            # One of them upsets the adapter: only that one shall suffer.
+            stream = merge([self._guard([each[0]], self._poll(name, [each])) for each in batch])
+        else:
+            stream = self._settle_all([(each[0], self._decide(*each, looks)) for each in batch])
+        async with aclosing(stream) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
-    async def _settle_all(self, looks: Sequence[tuple[Lease, Run, Look]]) -> Outcomes:
-        """Turn looks into outcomes, and tell everybody."""
-        outcomes: Outcomes = []
-        shown: list[tuple[str, Snapshot]] = []
-        ended: list[tuple[Lease, Run]] = []
-        for lease, run, look in looks:
-            policy = registry.policy(run.snapshot.service)
-            decision = decide(run, look, policy, lease.at, random.random())
-            if decision.run.snapshot.complete:
-                ended.append((lease, decision.run))
-            else:
-                shown.append((run.owner, decision.run.snapshot))
-                outcomes.append((lease, Again(decision.delay, _encode(decision.run))))
-        await updates.publish(shown)
-        for lease, run in ended:
-            outcomes += await self._finish(lease, run)
-        return outcomes
+    def _decide(self, lease: Lease, run: Run, look: Look) -> Decision:
+        return decide(run, look, registry.policy(run.snapshot.service), lease.at, random.random())
+
+    async def _settle_all(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
+        """Turn decisions into outcomes, and tell everybody. Those that go on do not wait for those that end."""
+        going = [each for each in decided if not each[1].run.snapshot.complete]
+        await updates.publish([(decision.run.owner, decision.run.snapshot) for _, decision in going])
+        for lease, decision in going:
+            yield lease, Again(decision.delay, _encode(decision.run))
+        ending = [
+            self._guard([lease], self._finish(lease, decision.run))
+            for lease, decision in decided
+            if decision.run.snapshot.complete
+        ]
+        async with aclosing(merge(ending)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def _finish(self, lease: Lease, run: Run) -> Outcomes:
         """Commit the end, tell everybody, and only then give the entry up."""
         if not self.holds(lease):
-            return []
+            return
         snapshot = run.snapshot
         now = timezone.now()
-        try:
-            ended = await Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED).aupdate(
-                state=snapshot.state,
-                message=snapshot.message[:500],
-                percent=snapshot.percent,
-                file=snapshot.file,
-                result=snapshot.result,
-                error=snapshot.error.code if snapshot.error else "",
-                seq=snapshot.seq,
-                changed=now,
-                finished=now,
-            )
-        except DatabaseError as trouble:
-            logger.warning("The end of %s waits for the database: %s", snapshot.job, trouble)
-            return [(lease, self.retry(lease))]
+        ended = await Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED).aupdate(
+            state=snapshot.state,
+            title=snapshot.title,
+            remote=run.remote,
+            message=snapshot.message[:500],
+            percent=snapshot.percent,
+            file=snapshot.file,
+            result=snapshot.result,
+            error=snapshot.error.code if snapshot.error else "",
+            seq=snapshot.seq,
+            changed=now,
+            finished=now,
+        )
         if not ended:
-            return await self._over(lease, run, await Job.objects.filter(pk=snapshot.job).afirst())
-        await updates.publish([(run.owner, snapshot)])
-        if snapshot.error and snapshot.error.code == "deadline" and run.remote:
-            service = self._service(snapshot.service)
-            if service is not None:
-                await service.cancel(run.remote)
+            async for outcome in self._over(lease, run, await Job.objects.filter(pk=snapshot.job).afirst()):
+                yield outcome
+            return
+        await self._tell(run.owner, snapshot)
+        service = self._service(snapshot.service)
+        if service is not None and run.remote and snapshot.error and snapshot.error.code == "deadline":
+            await self._ask(service.cancel(run.remote))
+        yield lease, Done()
+
+    async def _over(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
+        """Drop the entry of a job whose row is gone, or has ended: by whom, and whether they told, is not known."""
+        if row is not None:
+            await self._tell(run.owner, snapshot_of(row))
+        yield lease, Done()
+
+    async def _tell(self, owner: str, snapshot: Snapshot) -> None:
+        """Tell who watches and who listens that a job has ended."""
+        await updates.publish([(owner, snapshot)])
         for receiver, answer in await signals.finished.asend_robust(Job, job=snapshot.job, snapshot=snapshot):
             if isinstance(answer, Exception):
                 logger.error("%r failed for job %s", receiver, snapshot.job, exc_info=answer)
-        return [(lease, Done())]
 
     def _service(self, name: str) -> Service | None:
         try:
@@ -232,6 +282,6 @@ class JobWorker(SelfReschedulingConsumer):
         except UnknownService:
             return None
 
-    async def _unconfigured(self, lease: Lease, run: Run) -> Outcomes:
+    def _unconfigured(self, lease: Lease, run: Run) -> Outcomes:
         message = f"The service {run.snapshot.service!r} is not set up here any more."
-        return await self._finish(lease, fail(run, "config", message, lease.at))
+        return self._finish(lease, fail(run, "config", message, lease.at))

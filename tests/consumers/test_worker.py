@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from progrock import jobs, reconcile, registry, signals
+from progrock.consumers.worker import JobWorker
 from progrock.delay import Again, Lease, NewEntry
+from progrock.embedded import Engine
+from progrock.exceptions import NotFound
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
 from progrock.step import Miss, Reading
@@ -306,3 +310,188 @@ class TestDeadline:
         assert ended.error is not None
         assert ended.error.code == "deadline"
         await until(lambda: remote.cancels == [f"r-{started.job}"])
+
+
+async def a_row(**fields: Any) -> Job:
+    now = timezone.now()
+    kept = {"service": "scripted", "owner": "me", "created": now, "changed": now, "started": now}
+    return await Job.objects.acreate(**{**kept, "state": State.RUNNING, "remote": "r-old", **fields})
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.CANCELLING])
+async def test_a_remote_that_is_away_at_a_restart_has_all_our_patience(remote: Remote, state: State) -> None:
+    row = await a_row(state=state)
+    away = Miss("unreachable", "Nobody there.")
+    remote.looks["r-old"] = [away, away, Reading(State.SUCCEEDED)]
+    remote.cancel_look = away
+    await reconcile.mend([row])
+    if state is State.CANCELLING:
+        await until(lambda: len(remote.cancels) >= 3)
+        remote.cancel_look = Reading(State.CANCELLED)
+    ended = await end_of(str(row.pk))
+    assert ended.state is (State.SUCCEEDED if state is State.RUNNING else State.CANCELLED)
+
+
+async def test_an_adapter_that_raises_once_at_the_start_is_asked_again(remote: Remote) -> None:
+    remote.start_look = [RuntimeError("a bug, but not always")]
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert ended.state is State.SUCCEEDED
+
+
+async def two_running(remote: Remote) -> tuple[str, str]:
+    remote.default = [RUNNING]
+    one, two = [(await jobs.astart(owner="me")).job for _ in range(2)]
+    await until(lambda: any(len(batch) == 2 for batch in remote.polls))
+    return one, two
+
+
+async def test_a_job_that_upsets_the_adapter_suffers_alone(remote: Remote) -> None:
+    poison, healthy = await two_running(remote)
+    remote.looks[f"r-{poison}"] = [RuntimeError("chokes on this one")]
+    assert (await end_of(poison)).state is State.FAILED
+    mate = await jobs.aget(healthy, owner="me")
+    assert (mate.state, mate.misses) == (State.RUNNING, 0)
+
+
+async def test_an_adapter_that_miscounts_is_nonsense(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = await two_running(remote)
+
+    async def too_few(self: object, remotes: list[str]) -> list[Reading]:
+        return []
+
+    monkeypatch.setattr("tests.scripted.ScriptedService.poll", too_few)
+    for job in (one, two):
+        error = (await end_of(job)).error
+        assert error is not None
+        assert error.code == "nonsense"
+
+
+async def test_a_slow_listener_holds_up_nobody_else(remote: Remote) -> None:
+    listening, released = asyncio.Event(), asyncio.Event()
+
+    async def slow(sender: object, **kwargs: Any) -> None:
+        listening.set()
+        await released.wait()
+
+    signals.finished.connect(slow)
+    try:
+        one, two = await two_running(remote)
+        remote.looks[f"r-{one}"] = [Reading(State.SUCCEEDED)]
+        await asyncio.wait_for(listening.wait(), 5)
+        polls = len(remote.polls)
+        await until(lambda: len(remote.polls) > polls + 3)
+        assert [f"r-{two}"] == remote.polls[-1]
+    finally:
+        released.set()
+        signals.finished.disconnect(slow)
+
+
+async def test_an_adapter_that_never_answers_is_a_miss(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progrock.consumers.worker.CALL_MOST", 0.05)
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: remote.polls)
+    remote.gate.clear()
+
+    async def missing() -> bool:
+        return (await jobs.aget(job, owner="me")).misses > 0
+
+    await until(missing)
+    await jobs.acancel(job, owner="me")
+    assert (await end_of(job)).state is State.CANCELLED
+
+
+async def test_a_cancel_is_heard_though_the_database_was_away(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    other = (await jobs.astart(owner="me")).job
+    await until(lambda: any(len(batch) == 2 for batch in remote.polls))
+    rows = JobWorker._rows
+    failures = 2
+
+    async def away(self: JobWorker, keys: list[str]) -> dict[str, Job | None]:
+        nonlocal failures
+        if keys and failures:
+            failures -= 1
+            raise InterfaceError("the connection is gone")
+        return await rows(self, keys)
+
+    monkeypatch.setattr(JobWorker, "_rows", away)
+    monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
+    await jobs.acancel(job, owner="me")
+    await until(lambda: remote.cancels == [f"r-{job}"], within=3)
+    assert not failures
+    assert not (await jobs.aget(other, owner="me")).complete
+
+
+async def test_what_the_service_called_it_is_kept(remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 1, title="Close to the Edge"), Reading(State.SUCCEEDED)]
+    job = (await jobs.astart(owner="me")).job
+    assert (await end_of(job)).title == "Close to the Edge"
+    assert (await Job.objects.aget(pk=job)).title == "Close to the Edge"
+
+
+async def test_a_remote_that_only_a_cancel_found_is_kept_for_its_file(remote: Remote) -> None:
+    row = await a_row(remote="", state=State.CANCELLING)
+    remote.starts[str(row.pk)] = 1
+    remote.cancel_look = Reading(State.SUCCEEDED, file="audio/wav")
+    await reconcile.mend([row])
+    assert (await end_of(str(row.pk))).file == "audio/wav"
+    assert (await Job.objects.aget(pk=row.pk)).remote == f"r-{row.pk}"
+
+
+async def test_a_job_that_ended_while_it_was_made_again_stays_ended(remote: Remote) -> None:
+    row = await a_row()
+    remote.looks["r-old"] = [RUNNING]
+    now = timezone.now()
+    await Job.objects.filter(pk=row.pk).aupdate(state=State.SUCCEEDED, finished=now, changed=now)
+    await reconcile.mend([row])
+    assert (await jobs.aget(row.pk, owner="me")).state is State.SUCCEEDED
+    await until(lambda: nothing_left(str(row.pk)))
+    assert remote.polls == []
+
+
+async def test_who_wants_to_know_is_told_though_the_worker_died_after_the_commit(remote: Remote) -> None:
+    told: list[str] = []
+
+    async def listener(sender: object, job: str, **kwargs: Any) -> None:
+        told.append(job)
+
+    now = timezone.now()
+    row = await a_row(state=State.SUCCEEDED, finished=now)
+    signals.finished.connect(listener)
+    try:
+        await registry.store().schedule([jobs.entry_for(row, 0)])
+        await until(lambda: nothing_left(str(row.pk)))
+    finally:
+        signals.finished.disconnect(listener)
+    assert told == [str(row.pk)]
+
+
+async def test_a_result_that_is_no_json_ends_the_job(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JobWorker, "retry", lambda self, lease: Again(1, attempt=lease.attempt + 1))
+    remote.default = [Reading(State.SUCCEEDED, result=object())]
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert ended.error is not None
+    assert ended.error.code == "lost"
+
+
+async def test_a_key_has_one_spelling(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: remote.polls)
+    await jobs.acancel(job.upper(), owner="me")
+    assert (await end_of(job)).state is State.CANCELLED
+    for nonsense in ("", "x", "../1"):
+        with pytest.raises(NotFound):
+            await jobs.aget(nonsense, owner="me")
+
+
+async def test_an_engine_stops_whenever_it_is_told_to(service: None) -> None:
+    for turns in range(8):
+        registry.store.cache_clear()
+        engine = Engine()
+        await engine.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(engine.stop(), 5)
