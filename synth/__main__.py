@@ -48,14 +48,17 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace, home: Path) -> int:
+    serving = _run(options, home)
     try:
-        asyncio.run(_run(options, home))
+        asyncio.run(serving)
     except Exception as error:
         # One clear line, whatever kept it from starting.
         if options.verbose:
             logging.getLogger("synth").exception("stopped")
         print(f"synth: cannot serve on {options.host}:{options.port}: {error}", file=sys.stderr)
         return 1
+    finally:
+        serving.close()  # or Python complains of what a signal kept from beginning
     return 0
 
 
