@@ -5,12 +5,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import include, path
 
-from progrock.access import ensure_session
+from progrock.access import ensure_owner
 
 
 def page(request: HttpRequest) -> HttpResponse:
     """The page with the button."""
-    ensure_session(request)
+    ensure_owner(request)
     return render(request, "rock/index.html")
 
 

@@ -7,36 +7,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
+
+_SESSION_KEY = "progrock.owner"
 
 
-def owner_of_scope(scope: Mapping[str, Any]) -> str:
+async def owner_of_scope(scope: Mapping[str, Any]) -> str:
     """Return the owner that a connection speaks for.
 
     One with neither user nor session gets an owner of its own, which ends with it.
     """
     session = scope.get("session")
-    key = session.session_key if session is not None else None
-    return _owner(scope.get("user"), key) or f"socket:{secrets.token_hex(16)}"
+    token = await session.aget(_SESSION_KEY) if session is not None else None
+    return _owner(scope.get("user"), token) or f"socket:{secrets.token_hex(16)}"
 
 
-async def aowner_of_request(request: HttpRequest) -> str | None:
+async def owner_of_request(request: HttpRequest) -> str | None:
     """Return the owner that a request speaks for; None if it has neither user nor session."""
-    return _owner(await request.auser(), request.session.session_key)
+    return _owner(await request.auser(), await request.session.aget(_SESSION_KEY))
 
 
-def ensure_session(request: HttpRequest) -> None:
-    """Give the browser a session, so that its jobs are still its own after a reload."""
-    # A cookie may outlive its session: only reading it tells, and then forgets the key.
-    request.session.get("")
-    if not request.session.session_key:
-        request.session.create()
+def ensure_owner(request: HttpRequest) -> None:
+    """Make the browser's session an owner, so that its jobs are still its own after a reload."""
+    # A token in the session, not the session's key: whoever reads the jobs' table must not be able to take it over.
+    if _SESSION_KEY not in request.session:
+        request.session[_SESSION_KEY] = secrets.token_hex(16)
 
 
-def _owner(user: Any, session_key: str | None) -> str | None:
+def _owner(user: Any, token: str | None) -> str | None:
     if user is not None and user.is_authenticated:
         return f"user:{user.pk}"
-    if session_key:
-        # Not the key itself: whoever reads the table must not be able to take over the session.
-        return "session:" + salted_hmac("progrock.owner", session_key, algorithm="sha256").hexdigest()[:40]
-    return None
+    return f"session:{token}" if token else None

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from . import registry
-from .access import aowner_of_request
+from .access import owner_of_request
 from .exceptions import UnknownService
 from .models import Job
 from .step import Miss
@@ -20,7 +20,7 @@ _CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 @require_safe
 async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     """Stream a job's finished file through, ranges kept, to its owner and nobody else."""
-    owner = await aowner_of_request(request)
+    owner = await owner_of_request(request)
     row = await Job.objects.filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
     if row is None:
         return _plain(404, "There is no such file, or it is not yours.")

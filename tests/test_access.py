@@ -4,62 +4,65 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 
-from progrock.access import aowner_of_request, ensure_session, owner_of_scope
+from progrock.access import ensure_owner, owner_of_request, owner_of_scope
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def scope(user: object = None, key: str | None = None) -> dict[str, object]:
-    return {"user": user, "session": SessionStore(key)}
+def a_session() -> SessionBase:
+    request: HttpRequest = RequestFactory().get("/")
+    request.session = SessionStore()
+    ensure_owner(request)
+    return request.session
 
 
-def test_a_user_is_the_same_owner_in_every_session() -> None:
-    user = User(pk=7)
-    assert owner_of_scope(scope(user, "a" * 32)) == owner_of_scope(scope(user)) == "user:7"
+async def test_a_user_is_the_same_owner_in_every_session() -> None:
+    for session in (a_session(), a_session(), None):
+        assert await owner_of_scope({"user": User(pk=7), "session": session}) == "user:7"
 
 
-def test_a_session_is_an_owner_and_its_key_is_not_told() -> None:
-    key = "s3cret" * 6
-    owner = owner_of_scope(scope(AnonymousUser(), key))
-    assert owner == owner_of_scope(scope(None, key))
+async def test_a_session_is_an_owner_and_its_key_is_not_told() -> None:
+    session = a_session()
+    await session.acreate()
+    owner = await owner_of_scope({"user": AnonymousUser(), "session": session})
+    assert owner == await owner_of_scope({"session": session})
     assert owner.startswith("session:")
-    assert key not in owner
-    assert owner != owner_of_scope(scope(None, "t3cret" * 6))
+    assert session.session_key
+    assert session.session_key not in owner
+    assert owner != await owner_of_scope({"session": a_session()})
 
 
-def test_who_has_neither_is_an_owner_of_their_own() -> None:
-    owners = {owner_of_scope(each) for each in (scope(), scope(), {}, {})}
+async def test_who_has_neither_is_an_owner_of_their_own() -> None:
+    scopes: tuple[dict[str, object], ...] = ({}, {}, {"session": SessionStore()}, {"user": AnonymousUser()})
+    owners = {await owner_of_scope(scope) for scope in scopes}
     assert len(owners) == 4
     assert all(owner.startswith("socket:") for owner in owners)
 
 
-@pytest.mark.django_db
-def test_the_page_gives_a_session_and_keeps_it(client: Client) -> None:
+def test_the_page_makes_a_session_an_owner_and_keeps_it(client: Client) -> None:
     client.get("/")
-    key = client.session.session_key
-    assert key
+    token = client.session["progrock.owner"]
     client.get("/")
-    assert client.session.session_key == key
+    assert client.session["progrock.owner"] == token
 
 
-@pytest.mark.django_db
 def test_a_cookie_that_outlived_its_session_is_replaced(client: Client) -> None:
     client.cookies["sessionid"] = "x" * 32
     response = client.get("/")
     assert response.cookies["sessionid"].value != "x" * 32
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_a_request_and_a_socket_of_the_same_browser_are_the_same_owner() -> None:
     request: HttpRequest = RequestFactory().get("/")
-    request.session = SessionStore()
-    await request.session.acreate()
-    ensure_session(request)
+    request.session = a_session()
 
     async def nobody() -> AnonymousUser:
         return AnonymousUser()
 
     request.auser = nobody
-    assert await aowner_of_request(request) == owner_of_scope(scope(None, request.session.session_key))
+    assert await owner_of_request(request) == await owner_of_scope({"session": request.session})

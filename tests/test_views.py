@@ -29,7 +29,7 @@ async def finished(client: AsyncClient, **fields: Any) -> Job:
     now = timezone.now()
     kept: dict[str, Any] = {
         "service": "scripted",
-        "owner": owner_of_scope({"session": session}),
+        "owner": await owner_of_scope({"session": session}),
         "state": State.SUCCEEDED,
         "remote": "r-1",
         "file": "audio/wav",

@@ -100,7 +100,7 @@ class Receiver(AsyncWebsocketConsumer):
                 await self._unwatch(job)
 
     async def connect(self) -> None:
-        self._owner = owner_of_scope(self.scope)
+        self._owner = await owner_of_scope(self.scope)
         await self.accept()
         await self.send(hello_frame())
 
