@@ -199,13 +199,14 @@ export class ProgRockElement extends HTMLElement {
     const since = client.last(this.#job)?.since ?? 0;
     const connected = client.connection.state === 'open';
     const { state, progress, complete, percent, title, misses } = snapshot;
-    const left = connected ? timeLeft(snapshot, since) : '';
+    const odd = condition(snapshot, since, connected);
+    // An estimate from before the trouble would be a promise.
+    const left = odd ? '' : timeLeft(snapshot, since);
 
     this.setAttribute('state', state);
     this.setAttribute('progress', String(progress));
     this.setAttribute('misses', String(misses));
     this.toggleAttribute('complete', complete);
-    const odd = condition(snapshot, since, connected);
     if (odd) this.setAttribute('condition', odd);
     else this.removeAttribute('condition');
 
