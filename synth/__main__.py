@@ -9,24 +9,20 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the service until SIGINT or SIGTERM; return the exit code."""
-    # Before the slow imports: a signal that comes this early must not end in a traceback either.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+    # A signal that comes before somebody listens for it waits: it must not end in a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     options = _options(argv)
     logging.basicConfig(format="synth: %(message)s", level=logging.INFO if options.verbose else logging.WARNING)
     if options.home is not None:
         return _serve(options, options.home)
     with tempfile.TemporaryDirectory(prefix="synth-") as home:
         return _serve(options, Path(home))
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
@@ -48,30 +44,28 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace, home: Path) -> int:
-    serving = _run(options, home)
     try:
-        asyncio.run(serving)
+        asyncio.run(_run(options, home))
     except Exception as error:
         # One clear line, whatever kept it from starting.
         if options.verbose:
             logging.getLogger("synth").exception("stopped")
         print(f"synth: cannot serve on {options.host}:{options.port}: {error}", file=sys.stderr)
         return 1
-    finally:
-        serving.close()  # or Python complains of what a signal kept from beginning
     return 0
 
 
 async def _run(options: argparse.Namespace, home: Path) -> None:
-    # Imported this late because it is slow, and a signal may come first.
+    # Imported this late because it is slow, and a mistake on the command line is answered first.
     from aiohttp import web
 
     from synth.app import make_app
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         loop.add_signal_handler(number, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     access = logging.getLogger("synth.access") if options.verbose else None
     runner = web.AppRunner(make_app(home), access_log=access, shutdown_timeout=0.2)
     await runner.setup()

@@ -56,16 +56,16 @@ def test_a_signal_while_it_starts_leaves_no_traceback() -> None:
     )
     # Its first own act is to take the signals over; only Python's start comes before.
     deadline = time.monotonic() + 10
-    while not _catches(process.pid, signal.SIGTERM) and time.monotonic() < deadline:
+    while not _blocks(process.pid, signal.SIGTERM) and time.monotonic() < deadline:
         time.sleep(0.001)
     process.terminate()
     _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, b"")
 
 
-def _catches(pid: int, number: int) -> bool:
+def _blocks(pid: int, number: int) -> bool:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
+        if line.startswith("SigBlk:"):
             return bool(int(line.split()[1], 16) >> (number - 1) & 1)
     return False
 
