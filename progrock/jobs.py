@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -55,20 +57,21 @@ async def astart(
         raise InvalidParams(f"Expected parameters of at most {_PARAMS_MOST} bytes as JSON, got more.")
     now = timezone.now()
     most = registry.conf().max_unfinished
-    if await _unfinished(owner) >= most:
+    with _available():
+        unfinished = await Job.objects.filter(owner=owner, finished__isnull=True).acount()
+    if unfinished >= most:
         raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
     job = Job(
         service=name, title=adapter.title(cleaned), params=cleaned, owner=owner, key=key, created=now, changed=now
     )
     try:
-        await job.asave(force_insert=True)
+        with _available():
+            await job.asave(force_insert=True)
     except IntegrityError:
         # The same start at the same time, in another process.
         if key is None or (known := await afind(key, owner=owner)) is None:
             raise
         return known
-    except DatabaseTrouble as error:
-        raise _unavailable() from error
     await _schedule_new(job)
     snapshot = snapshot_of(job)
     await updates.publish([(owner, snapshot)])
@@ -80,25 +83,23 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
 
     :raises Unavailable: if the database is away.
     """
-    try:
+    with _available():
         row = await Job.objects.filter(owner=owner, key=key).afirst()
-    except DatabaseTrouble as error:
-        raise _unavailable() from error
     if row is None:
         return None
     (entry,) = await registry.store().peek([str(row.id)])
     return _newest(row, entry)
 
 
-async def _unfinished(owner: str) -> int:
+@contextmanager
+def _available() -> Iterator[None]:
+    """Say in our words that the database is away; what it refuses is the caller's to understand."""
     try:
-        return await Job.objects.filter(owner=owner, finished__isnull=True).acount()
+        yield
+    except IntegrityError:
+        raise
     except DatabaseTrouble as error:
-        raise _unavailable() from error
-
-
-def _unavailable() -> Unavailable:
-    return Unavailable("Expected a database that answers; it does not. Try again later.")
+        raise Unavailable("Expected a database that answers; it does not. Try again later.") from error
 
 
 async def _schedule_new(job: Job) -> None:
@@ -118,6 +119,7 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     """Return a job's snapshot as it stands.
 
     :raises NotFound: if there is no such job, or it is somebody else's.
+    :raises Unavailable: if the database is away.
     """
     key = _key(job)
     (entry,) = await registry.store().peek([key])
@@ -125,15 +127,20 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
         run = run_of(entry)
         if run is not None and run.owner == owner and run.answered:
             return run.snapshot
-    row = await Job.objects.filter(pk=key, owner=owner).afirst()
+    with _available():
+        row = await Job.objects.filter(pk=key, owner=owner).afirst()
     if row is None:
         raise NotFound(f"Expected the id of a job of yours, got {key}.")
     return _newest(row, entry)
 
 
 async def alist(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
-    """Return an owner's newest jobs, newest first."""
-    rows = [row async for row in Job.objects.filter(owner=owner).order_by("-created")[:limit]]
+    """Return an owner's newest jobs, newest first.
+
+    :raises Unavailable: if the database is away.
+    """
+    with _available():
+        rows = [row async for row in Job.objects.filter(owner=owner).order_by("-created")[:limit]]
     entries = await registry.store().peek([str(row.id) for row in rows])
     return [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
 
@@ -143,11 +150,13 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
 
     :returns: the snapshot: cancelling, or as it ended if it has.
     :raises NotFound: if there is no such job, or it is somebody else's.
+    :raises Unavailable: if the database is away.
     """
     key = _key(job)
-    asked = await Job.objects.filter(pk=key, owner=owner, state__in=UNFINISHED).aupdate(
-        state=State.CANCELLING, changed=timezone.now()
-    )
+    with _available():
+        asked = await Job.objects.filter(pk=key, owner=owner, state__in=UNFINISHED).aupdate(
+            state=State.CANCELLING, changed=timezone.now()
+        )
     if asked:
         await registry.store().nudge([key])
     snapshot = await aget(key, owner=owner)

@@ -11,7 +11,7 @@ from .protocol import State
 
 
 class Job(models.Model):
-    """One job. Written when it is created, started and finished, and never for a percentage.
+    """One job. Written when it is created, started, asked to end and finished, and never for a percentage.
 
     `owner` is what :mod:`progrock.access` makes of a user or a session. `key` is the client's own, so that the same
     start sent twice is one job. `seq` is that of the snapshot that ended it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from progrock.exceptions import InvalidParams
@@ -75,7 +75,7 @@ class ScriptedService(Service):
         return f"r-{job}" if remote.starts[job] else None
 
     async def open(self, remote_id: str, headers: Mapping[str, str]) -> File | Miss:
-        async def body() -> AsyncIterator[bytes]:
+        async def body() -> AsyncGenerator[bytes, None]:
             yield b"the file of "
             yield remote_id.encode()
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 from django.db import DatabaseError
 from django.test import override_settings
 from django.utils import timezone
 from msgspec.structs import replace
 
 from progrock import jobs, registry
-from progrock.delay import NewEntry
-from progrock.exceptions import InvalidParams, NotFound, Unavailable, UnknownService
+from progrock.delay import HAND_OFF, NewEntry
+from progrock.delay.entry import from_channel
+from progrock.exceptions import InvalidParams, NotFound, TooMany, Unavailable, UnknownService
 from progrock.models import Job
-from progrock.protocol import State
+from progrock.protocol import Snapshot, State
 from progrock.step import begin
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,3 +150,66 @@ async def _replace_entry(job: str, percent: float) -> None:
     run = replace(run, snapshot=replace(run.snapshot, percent=percent))
     await store.remove([job])
     await store.schedule([NewEntry(job, registry.CHANNEL, jobs._encode(run), 60_000)])
+
+
+async def test_the_same_start_at_the_same_time_is_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await jobs.astart(owner="me", key="k")
+    find = jobs.afind
+    blind = 1
+
+    async def too_early(key: str, *, owner: str) -> Snapshot | None:
+        nonlocal blind
+        if blind:
+            blind -= 1
+            return None
+        return await find(key, owner=owner)
+
+    monkeypatch.setattr(jobs, "afind", too_early)
+    assert await jobs.astart(owner="me", key="k") == first
+
+
+async def test_each_owner_has_a_limit_of_their_own(settings: Any) -> None:
+    settings.PROGROCK = settings.PROGROCK | {"MAX_UNFINISHED": 1}
+    await jobs.astart(owner="me")
+    await jobs.astart(owner="you")
+    with pytest.raises(TooMany):
+        await jobs.astart(owner="me")
+
+
+async def test_a_start_is_told_and_handed_over_and_due_again_if_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, Snapshot]] = []
+
+    async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
+        told.extend(snapshots)
+
+    monkeypatch.setattr("progrock.updates.publish", publish)
+    snapshot = await jobs.astart(owner="me")
+    assert told == [("me", snapshot)]
+    (lease,) = from_channel(await get_channel_layer("work").receive(registry.CHANNEL))
+    assert (lease.key, lease.at, lease.receipt - lease.due) == (snapshot.job, lease.due, HAND_OFF * 1000)
+
+
+async def test_a_cancel_is_seen_at_once_and_makes_the_row_young() -> None:
+    snapshot = await jobs.astart(owner="me")
+    await _replace_entry(snapshot.job, 42.0)
+    old = timezone.now() - timedelta(hours=1)
+    await Job.objects.filter(pk=snapshot.job).aupdate(changed=old)
+    await jobs.acancel(snapshot.job, owner="me")
+    assert [(job.state, job.progress) for job in await jobs.alist(owner="me")] == [(State.CANCELLING, 42)]
+    assert (await Job.objects.aget(pk=snapshot.job)).changed > old
+
+
+def test_an_entry_made_again_knows_its_remote_and_since_when_it_runs() -> None:
+    then = timezone.now() - timedelta(hours=1)
+    row = Job(service="s", owner="me", state="running", remote="r", created=then, changed=then, started=then)
+    run = jobs._decode_run(jobs.entry_for(row, 0).message)
+    assert (run.remote, run.started) == ("r", int(then.timestamp() * 1_000_000))
+
+
+async def test_a_database_that_is_away_is_said_to_who_asks_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(self: object) -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr("django.db.models.QuerySet.afirst", away)
+    with pytest.raises(Unavailable):
+        await jobs.afind("k", owner="me")

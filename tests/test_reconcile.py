@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from progrock import jobs, reconcile, registry
+from progrock.delay import NewEntry
 from progrock.models import Job
 from progrock.protocol import State
 from progrock.reconcile import FULL_EVERY, PAGE, Sweep, mend, sweep
@@ -86,3 +87,29 @@ async def test_many_rows_are_taken_page_by_page_and_spread() -> None:
     entries = await registry.store().peek([str(job.pk) async for job in Job.objects.all()])
     dues = [entry.due for entry in entries if entry]
     assert max(dues) - min(dues) > PAGE * 1000 / 2
+
+
+async def test_a_cancel_that_was_not_heard_is_nudged_and_so_is_what_makes_no_sense() -> None:
+    unheard, garbled = await row(state=State.CANCELLING), await row(state=State.CANCELLING)
+    then = unheard.created
+    new = jobs.entry_for(Job(pk=unheard.pk, service="s", owner="me", created=then, changed=then), 60_000)
+    store = registry.store()
+    await store.schedule([new, NewEntry(str(garbled.pk), registry.CHANNEL, b"\xc1", 60_000)])
+    assert await mend([unheard, garbled]) == (0, 2)
+    await store.announce(registry.CHANNEL, "w", 2, 60_000)
+    assert [lease.nudged for lease in await store.lease(2, 1_000)] == [True, True]
+
+
+async def test_young_is_what_changed_and_not_what_was_created_just_now() -> None:
+    job = await row(age=3_600, changed=timezone.now())
+    await sweep(Sweep(full=False, full_at=NOW + 60_000_000), NOW)
+    assert await scheduled(job)
+
+
+async def test_a_full_pass_is_full_on_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "PAGE", 2)
+    old = [await row(age=3_600) for _ in range(5)]
+    state, _ = await sweep(Sweep(), NOW)
+    while state.after:
+        state, _ = await sweep(state, NOW)
+    assert all([await scheduled(job) for job in old])

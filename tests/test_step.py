@@ -257,3 +257,52 @@ def test_nobody_waits_beyond_the_end_of_patience() -> None:
     assert delay <= 60_000
     _, delay = look_at(cancelling(), Miss("unreachable", "Busy.", again=3_600_000))
     assert delay <= POLICY.cancel_patience
+
+
+def test_an_answer_ends_the_strikes_and_the_silence() -> None:
+    run = begun()
+    for n in range(1, 10):
+        run, _ = look_at(run, Miss("vanished", "Gone."), 40 * n * SECOND)
+        assert not run.snapshot.complete
+        run, _ = look_at(run, Reading(State.RUNNING, n), (40 * n + 1) * SECOND)
+    run, _ = look_at(run, Miss("unreachable", "Nobody there."), 400 * SECOND)
+    assert not run.snapshot.complete
+
+
+def test_a_job_that_is_not_answered_ends_at_its_deadline_too() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 1), 590 * SECOND)
+    run, delay = look_at(run, Miss("unreachable", "Busy.", again=3_600_000), 595 * SECOND)
+    assert not run.snapshot.complete
+    assert delay <= 5_001
+    run, _ = look_at(run, Miss("unreachable", "Nobody there."), 601 * SECOND)
+    assert run.snapshot.error is not None
+    assert run.snapshot.error.code == "deadline"
+
+
+def test_a_service_cannot_ask_for_more_than_the_longest_back_off() -> None:
+    _, delay = look_at(begun(), Reading(State.RUNNING, 1, again=3_600_000))
+    assert delay == POLICY.retry_most
+
+
+def test_no_time_left_is_promised_while_the_service_is_silent() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 25), 10 * SECOND)
+    assert run.snapshot.left is not None
+    run, _ = look_at(run, Miss("unreachable", "Nobody there."), 11 * SECOND)
+    assert run.snapshot.left is None
+
+
+def test_what_has_ended_has_no_misses_and_success_no_rest() -> None:
+    run, _ = look_at(begun(40), Miss("unreachable", "Nobody there."))
+    assert fail(run, "config", "Gone.", NOW).snapshot.misses == 0
+    run, _ = look_at(run, Reading(State.SUCCEEDED), 2 * SECOND)
+    assert (run.snapshot.misses, run.snapshot.percent) == (0, 100.0)
+
+
+def test_a_title_from_outside_fits_its_column() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 1, title="T" * 400))
+    assert len(run.snapshot.title) == 200
+
+
+def test_the_first_answer_is_a_move() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING))
+    assert run.snapshot.moved is not None

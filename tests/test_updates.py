@@ -139,3 +139,87 @@ async def test_a_layer_that_is_away_stops_nobody(
     monkeypatch.setattr(get_channel_layer(), "group_send", away)
     await publish([("me", snapshot("a"))])
     assert "Could not publish 1 updates" in caplog.text
+
+
+async def test_a_sink_may_leave_while_it_is_told(hub: Hub) -> None:
+    class Leaving(Ear):
+        def deliver(self, update: Update) -> None:
+            super().deliver(update)
+            hub._sinks["me", "a"].discard(self)
+
+    ears = [Leaving(), Leaving(), Ear()]
+    for ear in ears:
+        await hub.watch("me", "a", ear)
+    await publish([("me", snapshot("a"))])
+    await until(lambda: all(ear.jobs == ["a"] for ear in ears), within=2)
+    await hub.unwatch("me", "a", ears[2])
+
+
+async def test_when_nobody_watches_no_task_is_left(hub: Hub) -> None:
+    ear = Ear()
+    await hub.watch("me", "a", ear)
+    tasks = list(hub._tasks)
+    await hub.unwatch("me", "a", ear)
+    await asyncio.wait(tasks, timeout=2)
+    assert all(task.done() for task in tasks)
+
+
+async def test_who_comes_while_the_last_one_leaves_is_joined(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = get_channel_layer()
+    discard = layer.group_discard
+
+    async def slow(group: str, channel: str) -> None:
+        await asyncio.sleep(0.05)
+        await discard(group, channel)
+
+    monkeypatch.setattr(layer, "group_discard", slow)
+    first, second = Ear(), Ear()
+    await hub.watch("me", "a", first)
+    await asyncio.gather(hub.unwatch("me", "a", first), hub.watch("me", "b", second))
+    await publish([("me", snapshot("b"))])
+    await until(lambda: second.jobs == ["b"], within=2)
+    await hub.unwatch("me", "b", second)
+
+
+async def test_a_join_that_fails_is_made_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(updates, "REJOIN", 0.02)
+    layer = get_channel_layer()
+    ear = Ear()
+    await hub.watch("me", "a", ear)
+    layer.groups.clear()
+    add = layer.group_add
+    failures = 2
+
+    async def flaky(group: str, channel: str) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionError("away")
+        await add(group, channel)
+
+    monkeypatch.setattr(layer, "group_add", flaky)
+    await until(lambda: layer.groups, within=2)
+    assert caplog.text.count("The hub could not join") == 2
+    await hub.unwatch("me", "a", ear)
+
+
+async def test_a_group_that_could_not_be_joined_is_joined_by_the_next(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = get_channel_layer()
+    first, second = Ear(), Ear()
+
+    async def away(*args: object) -> None:
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layer, "group_add", away)
+        with pytest.raises(ConnectionError):
+            await hub.watch("me", "a", first)
+    await hub.watch("me", "b", second)
+    await publish([("me", snapshot("b"))])
+    await until(lambda: second.jobs == ["b"], within=2)
+    await hub.unwatch("me", "a", first)
+    await hub.unwatch("me", "b", second)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ from django.utils import timezone
 from progrock.access import owner_of_scope
 from progrock.models import Job
 from progrock.protocol import State
+from progrock.services import File
+from progrock.step import Miss
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,3 +75,35 @@ async def test_a_service_that_is_gone_is_said(async_client: AsyncClient) -> None
 async def test_it_is_read_and_not_written(async_client: AsyncClient) -> None:
     job = await finished(async_client)
     assert (await async_client.post(f"/prog/jobs/{job.pk}/file")).status_code == 405
+
+
+@pytest.mark.parametrize(("code", "status"), [("vanished", 410), ("unreachable", 502)])
+async def test_a_file_that_the_service_does_not_give_is_said(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, code: str, status: int
+) -> None:
+    async def away(self: object, remote: str, headers: object) -> Miss:
+        return Miss(code, "Not now.")
+
+    monkeypatch.setattr("tests.scripted.ScriptedService.open", away)
+    job = await finished(async_client)
+    response = await async_client.get(f"/prog/jobs/{job.pk}/file")
+    assert (response.status_code, response.content) == (status, b"Not now.\n")
+
+
+async def test_a_part_is_asked_for_and_passed_on(async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, str] = {}
+
+    async def part(self: object, remote: str, headers: dict[str, str]) -> File:
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield b"ab"
+
+        asked.update(headers)
+        return File(206, {"Content-Range": "bytes 0-1/9", "Content-Type": "text/html"}, body())
+
+    monkeypatch.setattr("tests.scripted.ScriptedService.open", part)
+    job = await finished(async_client)
+    wanted = {"Range": "bytes=0-1", "If-Range": '"e"', "If-None-Match": '"f"', "If-Modified-Since": "now"}
+    response = await async_client.get(f"/prog/jobs/{job.pk}/file", headers={**wanted, "X-Other": "1"})
+    assert asked == wanted
+    assert (response.status_code, response.headers["Content-Range"]) == (206, "bytes 0-1/9")
+    assert response.headers["Content-Type"] == "audio/wav"

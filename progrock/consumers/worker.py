@@ -34,7 +34,7 @@ Outcomes = AsyncGenerator[tuple[Lease, Outcome], None]
 T = TypeVar("T")
 
 CALL_MOST = 12
-"""Seconds for a service's answer, for adapters that set no limit of their own; it must fit into the run lease."""
+"""Seconds that any adapter has for an answer; those of HTTPService give up earlier, and say why."""
 
 
 class JobWorker(SelfReschedulingConsumer):

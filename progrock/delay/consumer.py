@@ -42,7 +42,7 @@ def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> No
 
 
 class SelfReschedulingConsumer(AsyncConsumer):
-    """Take leases into bounded slots, step, settle in batches; never raise, never loop, never sleep.
+    """Take leases into bounded slots, step, settle in batches. A step neither loops nor sleeps: it says when to go on.
 
     Subclass it and write :meth:`step`, or :meth:`steps` to serve many leases with one call. The consumer listens on
     the channel that it is routed to and on one of its own, which it announces to the store with its free slots.

@@ -26,10 +26,11 @@ class _Slot:
 
     __slots__ = ("attempt", "channel", "due", "hold", "message", "nudged", "reader")
 
-    def __init__(self, new: NewEntry, due: int) -> None:
+    due: int
+
+    def __init__(self, new: NewEntry) -> None:
         self.channel = new.channel
         self.message = new.message
-        self.due = due
         self.hold = _Hold.WAITING
         self.attempt = 1
         self.nudged = False
@@ -97,7 +98,7 @@ class MemoryStore(DelayStore):
             if new.key in self._slots:
                 receipts.append(None)
                 continue
-            slot = self._slots[new.key] = _Slot(new, now)
+            slot = self._slots[new.key] = _Slot(new)
             self._move(new.key, slot, now + new.delay * 1000)
             receipts.append(slot.due)
         self._wake(now)

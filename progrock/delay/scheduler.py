@@ -58,7 +58,7 @@ class Scheduler:
         self._troubled_at = float("-inf")
 
     async def run(self) -> None:
-        """Run until cancelled. What was leased by then is sent or given back, so nothing waits out its lease."""
+        """Run until cancelled. What was leased by then is sent or given back, if the layer takes it within a second."""
         while True:
             try:
                 leased = await self._tick()
@@ -105,7 +105,7 @@ class Scheduler:
 
 
 async def _finish(work: Any) -> None:
-    """Await `work` to its end, even when cancelled meanwhile; the cancellation follows."""
+    """Await `work`, and when cancelled meanwhile give it a second to end; the cancellation follows."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

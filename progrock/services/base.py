@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -39,12 +39,12 @@ class File(msgspec.Struct, frozen=True):
 
     :param status: 200, 206, 304 or 416.
     :param headers: those that describe the body: type, length, range, ETag.
-    :param body: the bytes, as they come in.
+    :param body: the bytes, as they come in; to be closed, read or not.
     """
 
     status: int
     headers: Mapping[str, str]
-    body: AsyncIterator[bytes]
+    body: AsyncGenerator[bytes, None]
 
 
 class Service(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -33,7 +33,8 @@ class HTTPService(Service, ABC):
     """The part of an adapter that all HTTP APIs share.
 
     :param base_url: scheme, host and optional path prefix; nothing else is ever called.
-    :param timeout: milliseconds for a whole call, from the first byte sent to the last one read.
+    :param timeout: milliseconds for a whole call, from the first byte sent to the last one read; of a file, for
+        its beginning, and for each piece of it.
     :param connect_timeout: milliseconds for the connection alone.
     :param connections: how many calls may be on the way at once.
     """
@@ -100,7 +101,10 @@ class HTTPService(Service, ABC):
             response.close()
             return _unexpected(response)
         kept = {name: response.headers[name] for name in _FILE_HEADERS if name in response.headers}
-        return File(response.status, kept, self._stream(response))
+        body = self._stream(response)
+        # Begun, so that closing it closes the connection though nobody has read from it.
+        await anext(body)
+        return File(response.status, kept, body)
 
     async def aclose(self) -> None:
         """Let go of connections."""
@@ -130,8 +134,9 @@ class HTTPService(Service, ABC):
             trust_env=False,
         )
 
-    async def _stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def _stream(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         try:
+            yield b""
             while True:
                 # The timeout is a read's, not the whole file's: a file is as long as it is.
                 async with asyncio.timeout(self._timeout):

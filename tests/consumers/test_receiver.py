@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from progrock.consumers.receiver import FLUSH, Receiver
+from progrock import jobs
+from progrock.consumers.receiver import FLUSH, Bucket, Receiver
 from progrock.protocol import Snapshot, State, encode
 from progrock.step import Reading
 from progrock.updates import Update, hub, publish
@@ -197,3 +198,84 @@ async def test_a_job_that_ended_before_it_is_watched_is_told_at_once(socket: Soc
     socket.say({"action": "watch", "job": job})
     assert (await socket.hear("snapshot"))["state"] == "succeeded"
     assert not hub()._sinks
+
+
+async def test_after_the_close_nothing_is_answered(socket: Socket) -> None:
+    socket.say("é" * 40_000)
+    socket.say({"action": "start"})
+    await until(lambda: socket.closed == 4009)
+    socket.say({"action": "ping"})
+    await asyncio.sleep(0.05)
+    assert [frame["type"] for frame in socket.frames] == ["hello"]
+
+
+async def test_what_ends_between_the_watch_and_the_look_is_not_missed(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[bool] = []
+    aget = jobs.aget
+
+    async def get(job: str, *, owner: str) -> Snapshot:
+        watched.append((owner, job) in hub()._sinks)
+        return await aget(job, owner=owner)
+
+    monkeypatch.setattr(jobs, "aget", get)
+    socket.say({"action": "start"})
+    await socket.hear("accepted")
+    assert watched == [True]
+
+
+async def test_the_newest_wins_in_whatever_order_they_come(socket: Socket) -> None:
+    socket.consumer.deliver(update(1))
+    await socket.hear("update")
+    for seq in (5, 3, 4):  # at once: they wait for the same flush
+        socket.consumer.deliver(update(seq))
+    await socket.hear("update", 2)
+    socket.consumer.deliver(update(2))
+    socket.consumer.deliver(update(6, "other"))
+    await socket.hear("update", 3)
+    assert [frame["seq"] for frame in socket.of("update")] == [1, 5, 6]
+
+
+async def test_no_update_overtakes_the_answer_that_is_being_made(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, released = asyncio.Event(), asyncio.Event()
+
+    async def slow(*, owner: str) -> list[Snapshot]:
+        reading.set()
+        await released.wait()
+        return [Snapshot("j", "s", "t", State.RUNNING, created=0, seq=5)]
+
+    monkeypatch.setattr(jobs, "alist", slow)
+    socket.say({"action": "list"})
+    await reading.wait()
+    socket.consumer.deliver(update(4))
+    await asyncio.sleep(2 * FLUSH)
+    released.set()
+    await socket.hear("jobs")
+    socket.consumer.deliver(update(6))
+    await until(lambda: any(frame["seq"] == 6 for frame in socket.of("update")))
+    assert [frame.get("seq") for frame in socket.frames[1:]] == [None, 6]
+
+
+async def test_of_a_job_that_has_ended_nothing_is_kept(socket: Socket) -> None:
+    socket.say({"action": "start"})
+    await until(lambda: any(frame["complete"] for frame in socket.of("update")))
+    assert not socket.consumer._sent
+    socket.consumer._waiting["j"] = update(3)
+    socket.consumer._note("j", 4, complete=True)
+    assert not socket.consumer._waiting
+
+
+async def test_a_bucket_fills_again_and_not_beyond_its_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    bucket = Bucket(1, 2)
+    taken = [bucket.take() for _ in range(3)]
+    now = 1.0
+    taken += [bucket.take() for _ in range(2)]
+    now = 100.0
+    taken += [bucket.take() for _ in range(3)]
+    monkeypatch.undo()
+    assert taken == [True, True, False, True, False, True, True, False]

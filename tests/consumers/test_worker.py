@@ -19,6 +19,7 @@ from progrock.exceptions import NotFound
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
 from progrock.step import Miss, Reading
+from progrock.updates import Update, hub
 from tests.conftest import until
 from tests.scripted import Remote
 
@@ -495,3 +496,127 @@ async def test_an_engine_stops_whenever_it_is_told_to(service: None) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
         await asyncio.wait_for(engine.stop(), 5)
+
+
+async def test_a_lease_that_is_lost_has_no_effect_out_there(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.looks["r-old"] = [Reading(State.SUCCEEDED)]
+    monkeypatch.setattr(JobWorker, "holds", lambda self, lease: False)
+    row = await a_row()
+    await reconcile.mend([row])
+    fresh = await jobs.astart(owner="me")
+    await until(lambda: remote.polls)
+    await asyncio.sleep(0.1)
+    assert not remote.starts
+    assert (await Job.objects.aget(pk=row.pk)).state == State.RUNNING
+    assert (await Job.objects.aget(pk=fresh.job)).state == State.RUNNING
+
+
+async def test_an_end_is_never_overwritten(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: len(remote.polls) > 2)
+    now = timezone.now()
+    await Job.objects.filter(pk=job).aupdate(state=State.CANCELLED, finished=now, changed=now)
+    remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED)]
+    await until(lambda: nothing_left(job))
+    assert (await Job.objects.aget(pk=job)).state == State.CANCELLED
+
+
+async def test_a_cancel_between_the_look_at_the_row_and_the_intent_starts_nothing(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = JobWorker._rows
+
+    async def overtaken(self: JobWorker, keys: list[str]) -> dict[str, Job | None]:
+        found = await rows(self, keys)
+        await Job.objects.filter(pk__in=keys, state=State.PENDING).aupdate(state=State.CANCELLING)
+        return found
+
+    monkeypatch.setattr(JobWorker, "_rows", overtaken)
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert (ended.state, ended.message) == (State.CANCELLED, "Cancelled before it began.")
+    assert not remote.starts
+
+
+async def test_what_ended_while_it_was_started_is_stopped_out_there(remote: Remote) -> None:
+    remote.gate.clear()
+    job = (await jobs.astart(owner="me")).job
+
+    async def begun() -> bool:
+        return (await Job.objects.aget(pk=job)).state == State.RUNNING
+
+    await until(begun)
+    now = timezone.now()
+    await Job.objects.filter(pk=job).aupdate(state=State.FAILED, error="x", finished=now, changed=now)
+    remote.gate.set()
+    await until(lambda: nothing_left(job))
+    assert remote.cancels == [f"r-{job}"]
+    assert (await Job.objects.aget(pk=job)).remote == ""
+
+
+async def test_a_remote_is_kept_as_soon_as_it_is_known_and_then_not_started_again(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: remote.polls)
+    row = await Job.objects.aget(pk=job)
+    assert row.remote == f"r-{job}"
+    before = jobs.entry_for(Job(pk=row.pk, service="scripted", owner="me", created=row.created, changed=row.changed), 0)
+    await registry.store().remove([job])
+    remote.starts.clear()
+    await registry.store().schedule([before])
+    polls = len(remote.polls)
+    await until(lambda: len(remote.polls) > polls + 2)
+    assert not remote.starts
+
+
+async def test_the_patience_for_a_cancel_begins_with_it_and_ends(remote: Remote) -> None:
+    away = Miss("unreachable", "Nobody there.")
+    remote.default = [RUNNING, away]
+    remote.cancel_look = away
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: len(remote.polls) > 2)
+    await asyncio.sleep(0.15)  # longer than the patience for a cancel
+    await jobs.acancel(job, owner="me")
+    ended = await end_of(job)
+    assert (ended.state, "may go on with it" in ended.message) == (State.CANCELLED, True)
+    assert len(remote.cancels) > 1
+
+
+async def test_a_start_is_shown_before_the_service_has_answered(remote: Remote) -> None:
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[int] = []
+
+        def deliver(self, update: Update) -> None:
+            self.heard.append(update.seq)
+
+    ear = Ear()
+    await hub().watch("me", "", ear)
+    remote.gate.clear()
+    await jobs.astart(owner="me")
+    await until(lambda: len(ear.heard) == 2, within=2)
+    await hub().unwatch("me", "", ear)
+
+
+async def test_a_cancel_of_what_never_reached_the_service_just_ends(remote: Remote) -> None:
+    row = await a_row(remote="", state=State.CANCELLING)
+    await reconcile.mend([row])
+    ended = await end_of(str(row.pk))
+    assert (ended.state, ended.message) == (State.CANCELLED, "Cancelled.")
+    assert not remote.cancels
+
+
+async def test_the_last_snapshot_is_newer_than_all_before_even_from_its_row(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: len(remote.polls) > 2)
+    shown = (await jobs.aget(job, owner="me")).seq
+    remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED)]
+    await end_of(job)
+    assert (await Job.objects.aget(pk=job)).seq > shown
+
+
+async def test_waiting_for_the_database_is_no_attempt() -> None:
+    outcome = JobWorker()._later(Lease("k", "c", b"", 0, 0, 0, 3, nudged=True))
+    assert isinstance(outcome, Again)
+    assert (outcome.attempt, outcome.nudged) == (3, True)

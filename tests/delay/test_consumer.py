@@ -140,18 +140,6 @@ async def test_a_step_that_raises_is_its_own_trouble_only(
     assert caplog.text.count("A step of bad failed") == 2
 
 
-async def test_back_off_grows_and_has_a_top() -> None:
-    consumer = Counting(MemoryStore())
-    delays = []
-    for attempt in range(1, 12):
-        outcome = consumer.retry(Lease("k", "c", b"", 0, 0, 0, attempt))
-        assert isinstance(outcome, Again)
-        assert outcome.attempt == attempt + 1
-        delays.append(outcome.delay)
-    assert 500 <= delays[0] <= 1_000
-    assert max(delays) <= 60_000
-
-
 async def test_a_batch_that_raises_or_forgets_repeats_what_it_left(
     store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -335,3 +323,159 @@ async def test_a_layer_that_is_away_does_not_end_the_worker(
     await store.schedule([NewEntry("k", "c", b"1")])
     await until(lambda: empty(store))
     assert "cannot receive, trying again" in caplog.text
+
+
+async def test_back_off_doubles_to_its_top_and_passes_the_nudge_on() -> None:
+    consumer = Counting(MemoryStore())
+    for attempt, (low, high) in {1: (500, 1_000), 3: (2_000, 4_000), 9: (30_000, 60_000)}.items():
+        outcome = consumer.retry(Lease("k", "c", b"", 0, 0, 0, attempt, nudged=True))
+        assert isinstance(outcome, Again)
+        assert low <= outcome.delay <= high
+        assert outcome.nudged
+
+
+async def send_directly(store: MemoryStore, *keys: str) -> None:
+    """Hand new entries over as a start does: without the scheduler, whatever slots are free."""
+    for key in keys:
+        (due,) = await store.schedule([NewEntry(key, "c", b"1", 5_000)])
+        assert due is not None
+        await get_channel_layer("work").send("c", to_channel([Lease(key, "c", b"1", due, due, due)]))
+
+
+async def test_what_is_given_back_keeps_its_attempt_and_its_nudge(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.drain = 20
+    consumer.gate.clear()
+    task = tasks(serve(consumer))
+    (due,) = await store.schedule([NewEntry("k", "c", b"1", 5_000)])
+    assert due is not None
+    (held,) = await store.renew([Lease("k", "c", b"1", due, due, due)], 5_000, "a test")
+    assert held is not None
+    await store.settle([(held, Again(0, attempt=3, nudged=True))])
+    await until(lambda: store._readers["c"])
+    await get_channel_layer("work").send("c", to_channel(await store.lease(1, 5_000)))
+    await until(lambda: consumer.at_once)
+    task.cancel()
+    await asyncio.wait([task])
+    await store.announce("c", "c.other", 1, 60_000)
+    (lease,) = await store.lease(1, 5_000)
+    assert (lease.attempt, lease.nudged) == (3, True)
+
+
+async def test_what_comes_directly_waits_for_a_free_slot(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.slots = 2
+    consumer.gate.clear()
+    tasks(serve(consumer))
+    await send_directly(store, "a", "b", "c")
+    await until(lambda: consumer.at_once == 2)
+    await asyncio.sleep(0.02)
+    assert consumer.at_once == 2
+    consumer.gate.set()
+    await until(lambda: empty(store), within=3)
+
+
+async def test_a_lease_that_is_lost_frees_its_slot(store: MemoryStore, tasks: Run) -> None:
+    consumer = Counting(store)
+    consumer.slots = 1
+    consumer.run_lease = 60
+    consumer.gate.clear()
+    tasks(serve(consumer))
+    await send_directly(store, "lost")
+    await until(lambda: consumer.at_once)
+    await send_directly(store, "waiting")
+    await asyncio.sleep(0.02)
+    await store.remove(["lost"])
+    await until(lambda: consumer.at_once == 2, within=3)
+
+
+async def test_a_settle_waits_for_the_renew_that_moves_its_receipt(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = Counting(store)
+    consumer.channel_name = "c.one"
+    await store.announce("c", "c.one", 10, 60_000)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    consumer.gate.clear()
+    await consumer.delay_leases(to_channel(await store.lease(1, 5_000)))
+    renew = store.renew
+    renewing, released = asyncio.Event(), asyncio.Event()
+
+    async def slow(leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
+        renewed = await renew(leases, duration, reader)
+        renewing.set()
+        await released.wait()
+        return renewed
+
+    monkeypatch.setattr(store, "renew", slow)
+    renewal = asyncio.create_task(consumer._renew())
+    await renewing.wait()
+    consumer.gate.set()
+    await asyncio.sleep(0.02)
+    released.set()
+    await renewal
+    await until(lambda: empty(store), within=2)
+
+
+async def test_a_settle_that_fails_is_said_and_its_lease_ends(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settle = store.settle
+    failures = 1
+
+    async def flaky(outcomes: Any) -> list[bool]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionError("away")
+        return await settle(outcomes)
+
+    monkeypatch.setattr(store, "settle", flaky)
+    consumer = Counting(store)
+    consumer.run_lease = 100
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store))
+    assert consumer.taken == Counter(k=2)
+    assert "Could not settle 1 steps" in caplog.text
+
+
+async def test_a_heartbeat_that_fails_is_made_again_soon(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    announce = store.announce
+    failures = 1
+
+    async def flaky(channel: str, reader: str, slots: int, ttl: int) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionError("away")
+        await announce(channel, reader, slots, ttl)
+
+    monkeypatch.setattr(store, "announce", flaky)
+    start(tasks, store, Counting(store))
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store), within=3)
+    assert "No heartbeat" in caplog.text
+
+
+async def test_it_ends_only_when_what_it_settles_is_settled(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = store.settle
+
+    async def slow(outcomes: Any) -> list[bool]:
+        await asyncio.sleep(0.1)
+        return await settle(outcomes)
+
+    monkeypatch.setattr(store, "settle", slow)
+    consumer = Counting(store)
+    consumer.gate.clear()
+    task = start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: consumer.at_once)
+    task.cancel()
+    consumer.gate.set()
+    await asyncio.wait([task])
+    assert await empty(store)

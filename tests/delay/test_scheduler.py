@@ -152,3 +152,87 @@ async def test_what_was_leased_when_it_is_stopped_is_still_sent(store: MemorySto
     with pytest.raises(asyncio.CancelledError):
         await task
     assert wire.keys == ["k"]
+
+
+async def test_what_cannot_be_sent_keeps_its_attempt_and_waits_a_moment(store: MemoryStore, tasks: Run) -> None:
+    (due,) = await store.schedule([NewEntry("k", "c", b"", 5_000)])
+    assert due is not None
+    (held,) = await store.renew([Lease("k", "c", b"", due, due, due)], 5_000, "a test")
+    assert held is not None
+    await store.settle([(held, Again(0, attempt=3))])
+    wire = Wire(failures=1)
+    began = store._now()
+    tasks(Scheduler(store, wire, gap=1).run())
+    await until(lambda: wire.keys == ["k"])
+    (lease,) = wire.batches[0][1]
+    assert lease.attempt == 3
+    assert lease.due - began >= 50_000
+
+
+async def test_while_it_is_busy_batches_form(store: MemoryStore, tasks: Run) -> None:
+    wire = Wire()
+    tasks(Scheduler(store, wire, gap=200).run())
+    for n in range(10):
+        await store.schedule([NewEntry(f"k{n}", "c", b"")])
+        await asyncio.sleep(0.003)
+    await until(lambda: len(wire.keys) == 10)
+    assert len(wire.batches) == 2
+
+
+async def test_a_layer_that_hangs_does_not_keep_it_from_stopping(store: MemoryStore) -> None:
+    sending = asyncio.Event()
+
+    class Hanging(Wire):
+        async def send(self, channel: str, message: dict[str, Any], /) -> None:
+            sending.set()
+            await asyncio.Event().wait()
+
+    await store.schedule([NewEntry("k", "c", b"")])
+    task = asyncio.create_task(Scheduler(store, Hanging()).run())
+    await sending.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=3)
+    assert done
+
+
+async def test_a_store_that_is_away_is_not_asked_without_a_pause_nor_said_each_time(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = 0
+
+    async def away(limit: int, duration: int) -> list[Lease]:
+        nonlocal calls
+        calls += 1
+        raise ConnectionError("no store")
+
+    monkeypatch.setattr(store, "lease", away)
+    monkeypatch.setattr("progrock.delay.scheduler.random.uniform", lambda low, high: low)
+    tasks(Scheduler(store, Wire()).run())
+    await asyncio.sleep(0.4)
+    assert 2 <= calls <= 9
+    assert caplog.text.count("does not answer") == 1
+
+
+async def test_a_reader_whose_channel_is_slow_holds_up_no_other(store: MemoryStore, tasks: Run) -> None:
+    class Slow(Wire):
+        async def send(self, channel: str, message: dict[str, Any], /) -> None:
+            if channel == "c.one":
+                await asyncio.Event().wait()
+            await super().send(channel, message)
+
+    wire = Slow()
+    await store.announce("d", "d.one", 100, 600_000)
+    await store.schedule([NewEntry("slow", "c", b""), NewEntry("quick", "d", b"")])
+    tasks(Scheduler(store, wire).run())
+    await until(lambda: wire.keys == ["quick"], within=3)
+
+
+async def test_a_wake_up_that_is_lost_costs_the_cap_and_no_more(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_wake", lambda now: None)
+    wire = Wire()
+    tasks(Scheduler(store, wire, cap=20).run())
+    await asyncio.sleep(0.01)
+    await store.schedule([NewEntry("k", "c", b"")])
+    await until(lambda: wire.keys == ["k"], within=2)

@@ -303,19 +303,6 @@ async def test_sleep_is_woken_by_what_is_due_earlier(bench: Bench, wake: str) ->
     assert len(await store.lease(10, HAND_OFF)) == 1
 
 
-async def test_a_plain_thread_wakes_a_sleeper_at_once() -> None:
-    """A sync view or a script thread schedules; the scheduler sleeps in the server's loop."""
-    store = MemoryStore()
-    await hire(store)
-    sleeping = asyncio.create_task(store.sleep(30_000))
-    await asyncio.sleep(0)
-    thread = threading.Thread(target=lambda: asyncio.run(_schedule_now(store)))
-    thread.start()
-    await asyncio.wait_for(sleeping, 5)
-    thread.join()
-    await one(store)
-
-
 async def _schedule_now(store: DelayStore) -> None:
     await store.schedule([NewEntry("k", "c", b"m")])
 
@@ -373,3 +360,97 @@ async def test_a_sleeper_that_is_woken_and_cancelled_at_once_is_cancelled() -> N
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=2)
     assert done
+
+
+async def test_a_hold_that_is_removed_frees_its_slot_at_once(bench: Bench) -> None:
+    await hire(bench.store, slots=1)
+    await bench.store.schedule([NewEntry("held", "c", b"m")])
+    await one(bench.store)
+    await bench.store.schedule([NewEntry("waiting", "c", b"m")])
+    sleeping = asyncio.create_task(bench.store.sleep(30_000))
+    await asyncio.sleep(0)
+    await bench.store.remove(["held"])
+    await asyncio.wait_for(sleeping, 2)
+    assert (await one(bench.store)).key == "waiting"
+
+
+async def test_a_plain_thread_wakes_a_sleeper_at_once() -> None:
+    """A sync view or a script thread schedules; the scheduler sleeps in the server's loop."""
+    store = MemoryStore()
+    await hire(store)
+    sleeping = asyncio.create_task(store.sleep(5_000))
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    thread = threading.Thread(target=lambda: asyncio.run(_schedule_now(store)))
+    thread.start()
+    await sleeping
+    thread.join()
+    assert time.monotonic() - began < 2
+
+
+async def test_heaps_that_were_cleaned_keep_the_order_and_the_channels_apart() -> None:
+    now = 1_000_000_000_000_000
+    store = MemoryStore(clock=lambda: now)
+    await hire(store)
+    await hire(store, reader="d.one", channel="d")
+    await store.schedule([NewEntry(f"{n}", "cd"[n % 2], b"", 60_000 - n) for n in range(50)])
+    await store.schedule([NewEntry("busy", "c", b"")])
+    size = 0
+    while len(store._heaps["c"]) >= size:  # until it has been cleaned just now
+        size = len(store._heaps["c"])
+        leases = await store.renew(await store.lease(1, HAND_OFF), RUN, "c.one")
+        await store.settle([(lease, Again(0)) for lease in leases if lease])
+    await store.remove(["busy"])
+    now += 60_000_000
+    leased = await store.lease(100, HAND_OFF)
+    assert [lease.key for lease in leased] == [f"{n}" for n in reversed(range(50))]
+    assert all(lease.reader == f"{lease.channel}.one" for lease in leased)
+
+
+async def test_ends_that_were_cleaned_still_free_their_slots() -> None:
+    now = 1_000_000_000_000_000
+    store = MemoryStore(clock=lambda: now)
+    await hire(store, slots=51)
+    await store.schedule([NewEntry(f"{n}", "c", b"") for n in range(50)])
+    for n, lease in enumerate(await store.lease(50, HAND_OFF)):
+        await store.renew([lease], 60_000 - n * 1_000, "c.one")
+    await store.schedule([NewEntry("busy", "c", b"")])
+    size = 0
+    while len(store._ends) >= size:  # until it has been cleaned just now
+        size = len(store._ends)
+        leases = await store.renew(await store.lease(1, HAND_OFF), RUN, "c.one")
+        await store.settle([(lease, Again(0)) for lease in leases if lease])
+    now += 35_000_000
+    assert len(await store.lease(100, HAND_OFF)) == 50 - 25 + 1
+
+
+async def test_a_hold_that_has_ended_is_seen_as_none(bench: Bench) -> None:
+    await running(bench)
+    await bench.advance(RUN)
+    (entry,) = await bench.store.peek(["k"])
+    assert entry is not None
+    assert not entry.held
+
+
+async def test_a_nudge_does_not_cost_an_overdue_entry_its_place(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("first", "c", b"m"), NewEntry("second", "c", b"m", 1)])
+    await bench.advance(100)
+    await bench.store.nudge(["first"])
+    assert [lease.key for lease in await bench.store.lease(1, HAND_OFF)] == ["first"]
+
+
+async def test_sleep_goes_on_when_what_comes_is_later(bench: Bench) -> None:
+    await hire(bench.store)
+    sleeping = asyncio.create_task(bench.store.sleep(5_000))
+    await asyncio.sleep(0)
+    await bench.store.schedule([NewEntry("later", "c", b"m", 60_000)])
+    done, _ = await asyncio.wait([sleeping], timeout=0.05)
+    sleeping.cancel()
+    assert not done
+
+
+async def test_a_sleeper_that_got_up_by_itself_is_forgotten() -> None:
+    store = MemoryStore()
+    await store.sleep(1)
+    assert not store._sleepers

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiohttp import DummyCookieJar
 
 from progrock.services import File, HTTPService
 from progrock.services.http import Reply, retry_after
@@ -173,3 +174,97 @@ async def test_a_file_that_is_not_there_is_a_miss(serve: Serve) -> None:
 def test_a_base_url_that_cannot_be_called_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="Expected base_url"):
         Plain(url)
+
+
+async def test_a_file_that_stalls_ends_and_one_that_never_comes_is_a_miss(serve: Serve) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx"
+    opened = await (await serve(head, hang=True, timeout=100)).fetch("/file", {})
+    assert isinstance(opened, File)
+    began = asyncio.get_running_loop().time()
+    body = aiter(opened.body)
+    assert await anext(body) == b"x"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(body), 3)
+    assert asyncio.get_running_loop().time() - began < 2
+    silent = await serve(b"", hang=True, timeout=100)
+    async with asyncio.timeout(2):
+        assert isinstance(await silent.fetch("/file", {}), Miss)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+async def test_no_connection_of_a_file_is_kept(serve: Serve, status: str) -> None:
+    raw = reply(b"x" * 10, status).replace(b"Length: 10", b"Length: 100")
+    service = await serve(raw, hang=True)
+    opened = await service.fetch("/file", {})
+    if isinstance(opened, File):
+        await opened.body.aclose()  # though nobody has read from it
+    assert service._files is not None
+    assert service._files.connector is not None
+    assert not service._files.connector._acquired
+
+
+async def test_readers_of_files_keep_no_look_from_being_taken(serve: Serve) -> None:
+    service = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
+    opened = await service.fetch("/file", {})
+    assert isinstance(opened, File)
+    await anext(aiter(opened.body))
+    answer = await service.call("GET", "/x", expect=(201,))
+    await opened.body.aclose()
+    assert isinstance(answer, Miss)
+    assert answer.code == "nonsense"  # it was made, and answered 200
+
+
+async def test_no_more_calls_are_made_at_once_than_told(serve: Serve) -> None:
+    service = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
+    first = asyncio.create_task(service.call("GET", "/x"))
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(service.call("GET", "/x", expect=(201,)))
+    await asyncio.sleep(0.1)
+    assert not second.done()
+    await asyncio.gather(first, second)
+
+
+async def test_cookies_are_neither_kept_nor_sent(serve: Serve) -> None:
+    service = await serve(reply(b"{}", "200 OK", "Set-Cookie: a=b"))
+    await service.call("GET", "/x")
+    assert service._looks is not None
+    assert isinstance(service._looks.cookie_jar, DummyCookieJar)
+
+
+async def test_the_time_for_a_connection_is_bounded_by_itself(serve: Serve) -> None:
+    service = await serve(reply(b"{}"), connect_timeout=1_234)
+    await service.call("GET", "/x")
+    assert service._looks is not None
+    assert service._looks.timeout.sock_connect == 1.234
+
+
+@pytest.mark.parametrize("status", ["408 Timeout", "425 Early", "503 Later"])
+async def test_what_passes_is_no_refusal_and_says_when(serve: Serve, status: str) -> None:
+    answer = await miss(await serve(reply(b"", status, "Retry-After: 7")))
+    assert (answer.code, answer.again) == ("unreachable", 7_000)
+
+
+@pytest.mark.parametrize("status", ["304 Not Modified", "416 Range Not Satisfiable"])
+async def test_a_condition_on_a_file_is_answered(serve: Serve, status: str) -> None:
+    opened = await (await serve(reply(b"", status))).fetch("/file", {})
+    assert isinstance(opened, File)
+    assert opened.status == int(status[:3])
+    assert [chunk async for chunk in opened.body] == []
+
+
+async def test_a_call_is_below_the_base_and_asks_for_no_compression() -> None:
+    asked = asyncio.Queue[bytes]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply(b"{}"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    service = Plain(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/")
+    await service.call("GET", "/x")
+    await service.aclose()
+    server.close()
+    request = asked.get_nowait()
+    assert request.startswith(b"GET /api/x ")
+    assert b"accept-encoding: identity\r\n" in request.lower()
