@@ -15,8 +15,8 @@ POLICY: dict[str, Any] = {
     "interval": 5,
     "retry": 2,
     "retry_most": 20,
-    "patience": 400,
-    "cancel_patience": 100,
+    "patience": 2_000,
+    "cancel_patience": 200,
     "deadline": 60_000,
 }
 

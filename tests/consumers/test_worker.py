@@ -575,7 +575,7 @@ async def test_the_patience_for_a_cancel_begins_with_it_and_ends(remote: Remote)
     remote.cancel_look = away
     job = (await jobs.astart(owner="me")).job
     await until(lambda: len(remote.polls) > 2)
-    await asyncio.sleep(0.15)  # longer than the patience for a cancel
+    await asyncio.sleep(0.25)  # longer than the patience for a cancel
     await jobs.acancel(job, owner="me")
     ended = await end_of(job)
     assert (ended.state, "may go on with it" in ended.message) == (State.CANCELLED, True)
