@@ -6,7 +6,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.http import HttpRequest
+
+from . import registry
+from .models import Job
 
 _SESSION_KEY = "progrock.owner"
 
@@ -31,6 +35,19 @@ def ensure_owner(request: HttpRequest) -> None:
     # A token in the session, not the session's key: whoever reads the jobs' table must not be able to take it over.
     if _SESSION_KEY not in request.session:
         request.session[_SESSION_KEY] = secrets.token_hex(16)
+
+
+def adopt(sender: object, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    """Make the jobs that a browser started before its user logged in that user's. Receives `user_logged_in`."""
+    token = request.session.get(_SESSION_KEY)
+    before, after = _owner(None, token), _owner(user, token)
+    if before is None or after is None:
+        return
+    jobs = Job.objects.filter(owner=before)
+    live = [str(pk) for pk in jobs.filter(finished__isnull=True).values_list("pk", flat=True)]
+    jobs.update(owner=after)
+    # Their entries carry the owner too, and learn of it from the row at the next step.
+    async_to_sync(registry.store().nudge)(live)
 
 
 def _owner(user: Any, token: str | None) -> str | None:

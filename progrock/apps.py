@@ -12,6 +12,10 @@ class ProgRockConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in
+
+        from .access import adopt
         from .checks import check
 
         register(check)
+        user_logged_in.connect(adopt)

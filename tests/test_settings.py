@@ -14,6 +14,7 @@ from progrock.conf import parse
 SERVICE = {"BACKEND": "tests.scripted.ScriptedService"}
 
 
+@pytest.mark.django_db  # Django 6.1's own checks ask the database
 def test_the_projects_own_settings_are_fine() -> None:
     assert [error for error in run_checks() if (error.id or "").startswith("progrock")] == []
 
@@ -59,6 +60,7 @@ def test_a_mistake_is_named(setting: dict[str, Any], says: str) -> None:
         ({"CHANNEL_LAYERS": {"default": {}}}, "progrock.E003", "no channel layer 'work'"),
     ],
 )
+@pytest.mark.django_db
 def test_a_check_says_what_is_wrong(settings: dict[str, Any], code: str, says: str) -> None:
     with override_settings(**settings):
         errors = [error for error in run_checks() if error.id == code]

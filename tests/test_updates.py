@@ -12,20 +12,7 @@ from progrock import updates
 from progrock.protocol import Snapshot, State
 from progrock.updates import Hub, Update, publish
 from tests.conftest import until
-
-
-class Ear:
-    """A sink that remembers."""
-
-    def __init__(self) -> None:
-        self.heard: list[Update] = []
-
-    def deliver(self, update: Update) -> None:
-        self.heard.append(update)
-
-    @property
-    def jobs(self) -> list[str]:
-        return [update.job for update in self.heard]
+from tests.ear import Ear
 
 
 def snapshot(job: str, seq: int = 1) -> Snapshot:

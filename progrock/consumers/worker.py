@@ -137,7 +137,7 @@ class JobWorker(SelfReschedulingConsumer):
         if lease.attempt > registry.policy(row.service).losses:
             message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
             return self._finish(lease, fail(run, "lost", message, lease.at))
-        run = replace(run, remote=run.remote or row.remote)
+        run = replace(run, owner=row.owner, remote=run.remote or row.remote)
         if row.state == State.CANCELLING:
             return self._cancel(lease, run, begun=row.started is not None)
         return self._poll(row.service, [(lease, run)]) if run.remote else self._start(lease, run, row)

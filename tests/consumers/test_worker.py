@@ -7,11 +7,18 @@ import uuid
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import login
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, InterfaceError
 from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.test import RequestFactory
 from django.utils import timezone
 
 from progrock import jobs, reconcile, registry, signals
+from progrock.access import ensure_owner, owner_of_scope
 from progrock.consumers.worker import JobWorker
 from progrock.delay import Again, Lease, NewEntry
 from progrock.embedded import Engine
@@ -19,8 +26,9 @@ from progrock.exceptions import NotFound
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
 from progrock.step import Miss, Reading
-from progrock.updates import Update, hub
+from progrock.updates import hub
 from tests.conftest import until
+from tests.ear import Ear
 from tests.scripted import Remote
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -583,13 +591,6 @@ async def test_the_patience_for_a_cancel_begins_with_it_and_ends(remote: Remote)
 
 
 async def test_a_start_is_shown_before_the_service_has_answered(remote: Remote) -> None:
-    class Ear:
-        def __init__(self) -> None:
-            self.heard: list[int] = []
-
-        def deliver(self, update: Update) -> None:
-            self.heard.append(update.seq)
-
     ear = Ear()
     await hub().watch("me", "", ear)
     remote.gate.clear()
@@ -620,3 +621,23 @@ async def test_waiting_for_the_database_is_no_attempt() -> None:
     outcome = JobWorker()._later(Lease("k", "c", b"", 0, 0, 0, 3, nudged=True))
     assert isinstance(outcome, Again)
     assert (outcome.attempt, outcome.nudged) == (3, True)
+
+
+async def test_who_logs_in_keeps_what_they_started(remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 5)]
+    request: HttpRequest = RequestFactory().get("/")
+    request.session = session = SessionStore()
+    ensure_owner(request)
+    before = await owner_of_scope({"session": session})
+    mine, others = [(await jobs.astart(owner=owner)).job for owner in (before, "session:other")]
+    await until(lambda: remote.polls)
+    user = await User.objects.acreate(username="u")
+    await sync_to_async(login)(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    after = await owner_of_scope({"user": user, "session": session})
+    assert [snapshot.job for snapshot in await jobs.alist(owner=after)] == [mine]
+    assert await jobs.alist(owner=before) == []
+    assert [snapshot.job for snapshot in await jobs.alist(owner="session:other")] == [others]
+    ear = Ear()
+    await hub().watch(after, mine, ear)
+    await until(lambda: mine in ear.jobs)
+    await hub().unwatch(after, mine, ear)
