@@ -1,1 +1,1 @@
-"""Figures, not assertions: run by `make bench`, never by `make test`."""
+"""Figures, not assertions about them: `make bench`."""

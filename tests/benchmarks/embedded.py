@@ -99,6 +99,7 @@ def fetch(url: str) -> bytes:
 async def run(server: ServerProcess) -> dict[str, Any]:
     """Take all the figures."""
     clicks = await click(server)
+    print(f"click to first update: {[round(each) for each in clicks]} ms", flush=True)
     seen = [0]
     sockets = [await watch(server, min(STARTS_A_SOCKET, JOBS - n), seen) for n in range(0, JOBS, STARTS_A_SOCKET)]
     await asyncio.sleep(3)  # until all have started
@@ -138,7 +139,7 @@ def main() -> None:
         server = ServerProcess(synth.url, Path(folder))
         server.environment["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
         with server:
-            pass
+            print(json.dumps(asyncio.run(run(server))))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+"""That the benchmarks run and say what they promise; never what the figures are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_make_bench_ends_with_its_figures() -> None:
+    environment = {**os.environ, "JOBS": "5", "SECONDS": "1", "CLICKS": "1"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", "tests.benchmarks.embedded"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert figures["jobs"] == 5
+    assert figures["steps_per_s"] > 0
+    assert {"cpu_s_per_1000", "late_p99_ms", "page_p99_ms", "click_median_ms"} <= figures.keys()
