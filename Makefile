@@ -1,6 +1,6 @@
 # make rock   run the demo            PORT=8000 HOST=127.0.0.1
 # make test   run every check and test
-# make bench  measure                 JOBS=200 EVERY_MS=200 SECONDS=20
+# make bench  measure                 JOBS=200 SECONDS=20 CLICKS=15
 # make lock   renew requirements/ and package-lock.json
 
 PYTHON ?= python3

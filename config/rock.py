@@ -50,6 +50,7 @@ def main() -> int:
         if processes.pop("migrate").wait():
             raise Trouble("The database could not be migrated, see above.")
         os.environ["SYNTH_URL"] = _address_of(synth)
+        say(f"The synth is at {os.environ['SYNTH_URL']}")
         say("Starting the web server, with the engine in it")
         processes["web"] = _spawn("manage", "runserver", "--noreload", "--skip-checks", f"{host}:{port}")
         address = f"http://{'127.0.0.1' if host == ANY else host}:{port}/"
