@@ -41,7 +41,7 @@ def main() -> int:
         lock = _lock()
         # It is a demo: whoever wants to see it wants to see what goes wrong in it.
         os.environ["DEBUG"] = "1"
-        os.environ.setdefault("ALLOWED_HOSTS", _names_of(host))
+        os.environ["ALLOWED_HOSTS"] = f"{_names_of(host)} {os.environ.get('ALLOWED_HOSTS', '')}"
         say("Starting the synth")
         synth = _spawn("synth", "--port", "0", "--home", str(VAR_DIR / "synth"), read=True)
         processes["synth"] = synth

@@ -74,7 +74,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "frontend" / "static"]
 
-# Clients and work have a layer each: what is right for one of them is wrong for the other (docs/explanation/).
+# Clients and work have a layer each: an update that finds its channel full may be dropped, a lease is given back.
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}},
     "work": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
@@ -83,7 +83,7 @@ PROGROCK = {
     "SERVICES": {
         "synth": {
             "BACKEND": "config.synth.SynthService",
-            "OPTIONS": {"base_url": os.environ.get("SYNTH_URL", "http://127.0.0.1:8010")},
+            "OPTIONS": {"base_url": os.environ.get("SYNTH_URL", "http://127.0.0.1:8900")},
             "POLICY": {"interval": 200, "patience": 120_000, "deadline": 3_600_000},
         }
     }

@@ -109,12 +109,13 @@ def _reading(render: object) -> Look:
     # A word we do not know is taken for "still at it"; the deadline still holds.
     state = _STATES.get(str(render.get("state")), State.RUNNING)
     done, total = _number(render.get("done")), _number(render.get("total"))
-    file = render.get("file")
+    file, error = render.get("file"), render.get("error")
+    reason = error.get("message") if isinstance(error, dict) else error
     kept = ("title", "meter", "tempo", "seed", "length")
     return Reading(
         state=state,
         percent=done / total * 100 if done is not None and total else None,
-        message=str(render.get("error") or render.get("message") or ""),
+        message=str(reason or render.get("message") or ""),
         title=f"{render.get('title')} — {render.get('meter')}, {render.get('tempo')} bpm",
         result={key: render[key] for key in kept if key in render} if state is State.SUCCEEDED else None,
         file="audio/wav" if isinstance(file, dict) else None,

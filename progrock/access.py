@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.db import transaction
 from django.http import HttpRequest
 
 from . import registry
@@ -45,7 +46,11 @@ def adopt(sender: object, request: HttpRequest, user: Any, **kwargs: Any) -> Non
         return
     jobs = Job.objects.filter(owner=before)
     live = [str(pk) for pk in jobs.filter(finished__isnull=True).values_list("pk", flat=True)]
-    jobs.update(owner=after)
+    with transaction.atomic():
+        # A key that the user has used already stays with the job that has it.
+        taken = Job.objects.filter(owner=after, key__isnull=False).values("key")
+        jobs.filter(key__in=taken).update(key=None)
+        jobs.update(owner=after)
     # Their entries carry the owner too, and learn of it from the row at the next step.
     async_to_sync(registry.store().nudge)(live)
 

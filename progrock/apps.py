@@ -9,7 +9,6 @@ class ProgRockConfig(AppConfig):
 
     name = "progrock"
     verbose_name = "ProgRock"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
+from .protocol import Text64
 from .step import Policy
 
 
@@ -33,7 +34,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param max_unfinished: how many unfinished jobs an owner may have.
     """
 
-    services: dict[str, ServiceConf] = {}
+    services: dict[Text64, ServiceConf] = {}
     default_service: str = ""
     store: str = "memory://"
     max_unfinished: int = 100

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,13 +44,10 @@ class Engine:
         layer = get_channel_layer(registry.WORK_LAYER)
         scheduler = Scheduler(registry.store(), layer, standing=[reconcile.standing()])
 
-        async def receive() -> dict[str, Any]:
-            message: dict[str, Any] = await layer.receive(registry.CHANNEL)
-            return message
-
         async def send(message: MutableMapping[str, Any]) -> None:
             """A worker has nobody to answer to."""
 
+        receive = partial(layer.receive, registry.CHANNEL)
         worker = channel({"type": "channel", "channel": registry.CHANNEL}, receive, send)
         self._tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(worker)]
         for task in self._tasks:
@@ -98,8 +96,8 @@ class Lifespan:
         await receive()  # lifespan.startup
         try:
             await self._start("with the server")
-        except (EngineTaken, ImproperlyConfigured) as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error) or repr(error)})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown

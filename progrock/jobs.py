@@ -134,7 +134,7 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     return _newest(row, entry)
 
 
-async def alist(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
+async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
     """Return an owner's newest jobs, newest first.
 
     :raises Unavailable: if the database is away.
@@ -168,7 +168,7 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
 
 start = async_to_sync(astart)
 get = async_to_sync(aget)
-list_mine = async_to_sync(alist)
+list_mine = async_to_sync(alist_mine)
 cancel = async_to_sync(acancel)
 
 

@@ -24,7 +24,7 @@ class Job(models.Model):
     owner = models.CharField(max_length=120)
     key = models.CharField(max_length=120, null=True, blank=True)  # noqa: DJ001 (no key is no key: never equal)
     state = models.CharField(
-        max_length=10, choices=[(state.value, state.value) for state in State], default=State.PENDING
+        max_length=10, choices=[(state.value, state.value) for state in State], default=State.PENDING.value
     )
     remote = models.CharField(max_length=200, blank=True)
     message = models.CharField(max_length=500, blank=True)
@@ -50,7 +50,7 @@ class Job(models.Model):
         ]
         indexes = [
             models.Index(fields=["owner", "-created"], name="progrock_job_mine"),
-            models.Index(fields=["changed"], name="progrock_job_unfinished", condition=Q(finished__isnull=True)),
+            models.Index(fields=["id"], name="progrock_job_unfinished", condition=Q(finished__isnull=True)),
         ]
         ordering = ["-created"]
 

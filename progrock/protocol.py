@@ -151,7 +151,7 @@ def parse(text: str) -> Action:
         raise UnknownAction(f"Expected an action, one of {', '.join(ACTIONS)}, got {got}.")
     key = trouble.rpartition("`$.")[2].rstrip("`")
     got = f", got {frame[key]!r}"[:80] if key in frame else ""
-    raise Invalid(f"{action}: expected a frame as the protocol has it, but {trouble}{got}.")
+    raise Invalid(f"{action}: {trouble}{got}.")
 
 
 def _decode_object(text: str) -> dict[str, Any]:

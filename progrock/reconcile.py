@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from . import registry
 from .delay import NewEntry
-from .jobs import UNFINISHED, entry_for, run_of
+from .jobs import entry_for, run_of
 from .models import Job
 from .protocol import State
 
@@ -47,12 +47,13 @@ def standing() -> NewEntry:
 
 
 async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:
-    """Look at one page.
+    """Mend one page.
 
     :param now: the store's time.
     :returns: where it stands after that, and the delay until the next page in milliseconds.
     """
-    rows = Job.objects.filter(state__in=UNFINISHED).order_by("pk")
+    # Not by state: only this is what the partial index is over.
+    rows = Job.objects.filter(finished__isnull=True).order_by("pk")
     if state.after:
         rows = rows.filter(pk__gt=state.after)
     if not state.full:

@@ -22,7 +22,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param patience: how long the service may leave us without an answer before the job fails.
     :param cancel_patience: the same while a cancel is waiting for its answer.
     :param deadline: how long a job may take from its first step on.
-    :param nonsense: how many answers in a row that make no sense fail the job.
+    :param nonsense: how many answers in a row that make no sense, or refuse a job that has begun, fail it.
     :param vanished: how many times in a row the service must say it does not know the job.
     :param losses: how many times in a row a step may take its worker down, or raise.
     """
@@ -109,7 +109,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def anew(run: Run, now: int) -> Run:
-    """Return a run whose clocks run: those of one that was just made, or made again from its row, begin now."""
+    """Return a run with its clocks set, to now where they are not known: it was just made, or made again."""
     return replace(run, started=run.started or now, answered=run.answered or now)
 
 
@@ -175,7 +175,7 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     if now - run.started > policy.deadline * 1000:
         return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
     back_off = min(policy.retry_most, policy.retry * 2 ** min(misses - 1, 20))
-    # Full jitter, but never at once; what the service asks for is a floor.
+    # Equal jitter: never at once. What the service asks for is a floor.
     delay = max(int(back_off * (0.5 + jitter / 2)), miss.again or 0)
     # Whatever it asks for, nobody waits beyond the moment in which this would be given up.
     patience = policy.cancel_patience if cancelling else policy.patience

@@ -26,7 +26,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """What to reply: a JSON value, ready bytes, or a file (with its entity tag already in the headers)."""
+    """What to reply: a JSON value, ready bytes, or a file."""
 
     payload: Any
     status: int = 200

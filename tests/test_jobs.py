@@ -101,7 +101,7 @@ async def test_nobody_sees_or_cancels_what_is_not_theirs() -> None:
             await jobs.aget(job, owner="you")
         with pytest.raises(NotFound):
             await jobs.acancel(job, owner="you")
-    assert await jobs.alist(owner="you") == []
+    assert await jobs.alist_mine(owner="you") == []
     assert (await Job.objects.aget(pk=mine.job)).state == "pending"
 
 
@@ -109,7 +109,7 @@ async def test_a_live_job_is_read_from_its_entry() -> None:
     snapshot = await jobs.astart(owner="me")
     await _replace_entry(snapshot.job, 42.0)
     assert (await jobs.aget(snapshot.job, owner="me")).progress == 42
-    assert [job.progress for job in await jobs.alist(owner="me")] == [42]
+    assert [job.progress for job in await jobs.alist_mine(owner="me")] == [42]
     with pytest.raises(NotFound):
         await jobs.aget(snapshot.job, owner="you")
 
@@ -124,12 +124,12 @@ async def test_a_row_that_has_ended_wins_over_an_entry_that_is_held() -> None:
     now = timezone.now()
     await Job.objects.filter(pk=snapshot.job).aupdate(state=State.SUCCEEDED, finished=now, changed=now)
     assert (await jobs.aget(snapshot.job, owner="me")).state is State.SUCCEEDED
-    assert (await jobs.alist(owner="me"))[0].state is State.SUCCEEDED
+    assert (await jobs.alist_mine(owner="me"))[0].state is State.SUCCEEDED
 
 
 async def test_the_newest_come_first_and_not_all_of_them() -> None:
     started = [(await jobs.astart(owner="me")).job for _ in range(5)]
-    assert [snapshot.job for snapshot in await jobs.alist(owner="me", limit=3)] == started[:1:-1]
+    assert [snapshot.job for snapshot in await jobs.alist_mine(owner="me", limit=3)] == started[:1:-1]
 
 
 def test_the_sync_doors_open_from_a_plain_thread() -> None:
@@ -195,7 +195,7 @@ async def test_a_cancel_is_seen_at_once_and_makes_the_row_young() -> None:
     old = timezone.now() - timedelta(hours=1)
     await Job.objects.filter(pk=snapshot.job).aupdate(changed=old)
     await jobs.acancel(snapshot.job, owner="me")
-    assert [(job.state, job.progress) for job in await jobs.alist(owner="me")] == [(State.CANCELLING, 42)]
+    assert [(job.state, job.progress) for job in await jobs.alist_mine(owner="me")] == [(State.CANCELLING, 42)]
     assert (await Job.objects.aget(pk=snapshot.job)).changed > old
 
 

@@ -6,6 +6,9 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from progrock import jobs, reconcile, registry
@@ -113,3 +116,13 @@ async def test_a_full_pass_is_full_on_every_page(monkeypatch: pytest.MonkeyPatch
     while state.after:
         state, _ = await sweep(state, NOW)
     assert all([await scheduled(job) for job in old])
+
+
+def test_ended_jobs_cost_the_reconciler_nothing() -> None:
+    """However many there are: its query is answered by the index over the unfinished ones."""
+    with CaptureQueriesContext(connection) as queries:
+        async_to_sync(sweep)(Sweep(full=False), NOW)
+    (query,) = [each["sql"] for each in queries if "progrock_job" in each["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + query)
+        assert "progrock_job_unfinished" in str(cursor.fetchall())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -107,9 +108,10 @@ class Receiver(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._over:
             return  # frames that were on their way when we closed
+        frame = (bytes_data or b"") if text_data is None else text_data.encode()
         if not self._frames.take():
             await self._abuse(TOO_MUCH)
-        elif len(bytes_data or b"" if text_data is None else text_data.encode()) > FRAME_MOST:
+        elif len(frame) > FRAME_MOST:
             await self._abuse(TOO_LONG)
         elif text_data is None:
             self._binary_frames += 1
@@ -155,7 +157,7 @@ class Receiver(AsyncWebsocketConsumer):
                 await self._answer("snapshot", await jobs.acancel(action.job, owner=self._owner), action.ref)
             case ListJobs():
                 await self._watch(ALL)
-                snapshots = await jobs.alist(owner=self._owner)
+                snapshots = await jobs.alist_mine(owner=self._owner)
                 for snapshot in snapshots:
                     self._note(snapshot.job, snapshot.seq, snapshot.complete)
                 await self.send(jobs_frame(snapshots, _now(), action.ref))
@@ -164,9 +166,10 @@ class Receiver(AsyncWebsocketConsumer):
 
     async def _start(self, action: Start) -> Snapshot:
         if action.bare and self._bare:
-            snapshot = await jobs.aget(self._bare, owner=self._owner)
-            if not snapshot.complete:
-                return snapshot
+            # It may have become somebody else's, by a login in another tab.
+            with suppress(NotFound):
+                if not (await jobs.aget(self._bare, owner=self._owner)).complete:
+                    return await self._follow(self._bare)
         started = await jobs.afind(action.key, owner=self._owner) if action.key else None
         if started is None:
             if not self._starts.take():

@@ -34,7 +34,7 @@ Outcomes = AsyncGenerator[tuple[Lease, Outcome], None]
 T = TypeVar("T")
 
 CALL_MOST = 12
-"""Seconds that any adapter has for an answer; those of HTTPService give up earlier, and say why."""
+"""Seconds that any adapter has for an answer; HTTPService gives up earlier by default, and says why."""
 
 
 class JobWorker(SelfReschedulingConsumer):
@@ -133,7 +133,7 @@ class JobWorker(SelfReschedulingConsumer):
     def _alone(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
         """Take the step of a job with its row at hand."""
         if row is None or State(row.state).complete:
-            return self._over(lease, run, row)
+            return self._over(lease, row)
         if lease.attempt > registry.policy(row.service).losses:
             message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
             return self._finish(lease, fail(run, "lost", message, lease.at))
@@ -197,12 +197,10 @@ class JobWorker(SelfReschedulingConsumer):
     async def _poll(self, name: str, batch: Sequence[tuple[Lease, Run]]) -> Outcomes:
         """Look at all jobs of one service with one call."""
         service = self._service(name)
-        looks: Sequence[Look] | Miss = []
-        if service is not None:
-            looks = await self._ask(service.poll([run.remote for _, run in batch]))
-            if not isinstance(looks, Miss) and len(looks) != len(batch):
-                looks = Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
-        if service is None:
+        looks = await self._ask(service.poll([run.remote for _, run in batch])) if service else None
+        if looks is not None and not isinstance(looks, Miss) and len(looks) != len(batch):
+            looks = Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
+        if looks is None:
             stream = merge([self._unconfigured(lease, run) for lease, run in batch])
         elif not isinstance(looks, Miss):
             decided = [(each[0], self._decide(*each, look)) for each, look in zip(batch, looks, strict=True)]
@@ -254,7 +252,7 @@ class JobWorker(SelfReschedulingConsumer):
             finished=now,
         )
         if not ended:
-            async for outcome in self._over(lease, run, await Job.objects.filter(pk=snapshot.job).afirst()):
+            async for outcome in self._over(lease, await Job.objects.filter(pk=snapshot.job).afirst()):
                 yield outcome
             return
         await self._tell(run.owner, snapshot)
@@ -263,10 +261,10 @@ class JobWorker(SelfReschedulingConsumer):
             await self._ask(service.cancel(run.remote))
         yield lease, Done()
 
-    async def _over(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
+    async def _over(self, lease: Lease, row: Job | None) -> Outcomes:
         """Drop the entry of a job whose row is gone, or has ended: by whom, and whether they told, is not known."""
         if row is not None:
-            await self._tell(run.owner, snapshot_of(row))
+            await self._tell(row.owner, snapshot_of(row))
         yield lease, Done()
 
     async def _tell(self, owner: str, snapshot: Snapshot) -> None:

@@ -45,7 +45,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
     """Take leases into bounded slots, step, settle in batches. A step neither loops nor sleeps: it says when to go on.
 
     Subclass it and write :meth:`step`, or :meth:`steps` to serve many leases with one call. The consumer listens on
-    the channel that it is routed to and on one of its own, which it announces to the store with its free slots.
+    the channel that it is routed to, and on one of its own, which it announces to the store with its slots.
 
     :param store: where the leases come from.
     """
@@ -116,11 +116,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
         channel: str = scope["channel"]
         self.channel_name = await self.channel_layer.new_channel(prefix=channel)
 
-        async def receive_own() -> dict[str, Any]:
-            message: dict[str, Any] = await self.channel_layer.receive(self.channel_name)
-            return message
-
-        receives = [partial(self._receive, each) for each in (receive, receive_own)]
+        own = partial(self.channel_layer.receive, self.channel_name)
+        receives = [partial(self._receive, each) for each in (receive, own)]
         heartbeat = asyncio.create_task(self._heartbeat(channel))
         try:
             await await_many_dispatch(receives, self.dispatch)

@@ -21,7 +21,7 @@ class _Hold(Enum):
     RUNNING = auto()
 
 
-class _Slot:
+class _Stored:
     """What the store knows of one key."""
 
     __slots__ = ("attempt", "channel", "due", "hold", "message", "nudged", "reader")
@@ -68,9 +68,9 @@ class MemoryStore(DelayStore):
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
         self._now = clock or wall_clock()
         self._lock = threading.Lock()
-        self._slots: dict[str, _Slot] = {}
+        self._entries: dict[str, _Stored] = {}
         # One heap a channel, so that a channel without free slots does not stand in another's way. A pair whose due
-        # time is no longer the slot's is stale and skipped.
+        # time is no longer the entry's is stale and skipped.
         self._heaps: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self._readers: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         self._taken: Counter[str] = Counter()
@@ -95,12 +95,12 @@ class MemoryStore(DelayStore):
         now = self._now()
         receipts: list[int | None] = []
         for new in entries:
-            if new.key in self._slots:
+            if new.key in self._entries:
                 receipts.append(None)
                 continue
-            slot = self._slots[new.key] = _Slot(new)
-            self._move(new.key, slot, now + new.delay * 1000)
-            receipts.append(slot.due)
+            stored = self._entries[new.key] = _Stored(new)
+            self._move(new.key, stored, now + new.delay * 1000)
+            receipts.append(stored.due)
         self._wake(now)
         return receipts
 
@@ -110,12 +110,12 @@ class MemoryStore(DelayStore):
             leases: list[Lease] = []
             while len(leases) < limit and (head := self._next(now)) and head[0] <= now:
                 due, key, reader = head
-                slot = self._slots[key]
-                heapq.heappop(self._heaps[slot.channel])
-                if slot.hold is _Hold.RUNNING:
-                    slot.attempt += 1
-                self._hold(key, slot, _Hold.HANDED, reader, now + duration * 1000)
-                leases.append(self._lease(key, slot, due, now))
+                stored = self._entries[key]
+                heapq.heappop(self._heaps[stored.channel])
+                if stored.hold is _Hold.RUNNING:
+                    stored.attempt += 1
+                self._hold(key, stored, _Hold.HANDED, reader, now + duration * 1000)
+                leases.append(self._lease(key, stored, due, now))
             return leases
 
     async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
@@ -123,15 +123,15 @@ class MemoryStore(DelayStore):
             now = self._now()
             renewed: list[Lease | None] = []
             for lease in leases:
-                slot = self._held_by(lease)
-                if slot is None:
+                stored = self._held_by(lease)
+                if stored is None:
                     renewed.append(None)
                     continue
-                running = slot.hold is _Hold.RUNNING
-                self._hold(lease.key, slot, _Hold.RUNNING, reader, now + duration * 1000)
-                renewed.append(self._lease(lease.key, slot, lease.due, now))
+                running = stored.hold is _Hold.RUNNING
+                self._hold(lease.key, stored, _Hold.RUNNING, reader, now + duration * 1000)
+                renewed.append(self._lease(lease.key, stored, lease.due, now))
                 if not running:
-                    slot.nudged = False  # the step that begins now has been told
+                    stored.nudged = False  # the step that begins now has been told
             return renewed
 
     async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
@@ -139,22 +139,22 @@ class MemoryStore(DelayStore):
             now = self._now()
             accepted = []
             for lease, outcome in outcomes:
-                slot = self._held_by(lease)
-                accepted.append(slot is not None)
-                if slot is None:
+                stored = self._held_by(lease)
+                accepted.append(stored is not None)
+                if stored is None:
                     continue
                 if not isinstance(outcome, Again):
-                    self._forget(lease.key, slot)
+                    self._forget(lease.key, stored)
                     continue
-                nudged = slot.nudged and slot.hold is _Hold.RUNNING
-                slot.hold = _Hold.WAITING
-                self._assign(slot, "")
-                slot.attempt = outcome.attempt
+                nudged = stored.nudged and stored.hold is _Hold.RUNNING
+                stored.hold = _Hold.WAITING
+                self._assign(stored, "")
+                stored.attempt = outcome.attempt
                 if outcome.message is not None:
-                    slot.message = outcome.message
-                slot.nudged |= outcome.nudged
+                    stored.message = outcome.message
+                stored.nudged |= outcome.nudged
                 due = now + (0 if nudged else outcome.delay * 1000)
-                self._move(lease.key, slot, due if due != lease.receipt else due + 1)
+                self._move(lease.key, stored, due if due != lease.receipt else due + 1)
             self._wake(now)
             return accepted
 
@@ -163,13 +163,13 @@ class MemoryStore(DelayStore):
             now = self._now()
             found = 0
             for key in keys:
-                slot = self._slots.get(key)
-                if slot is None:
+                stored = self._entries.get(key)
+                if stored is None:
                     continue
                 found += 1
-                slot.nudged = True
-                if slot.hold is _Hold.WAITING and slot.due > now:
-                    self._move(key, slot, now)
+                stored.nudged = True
+                if stored.hold is _Hold.WAITING and stored.due > now:
+                    self._move(key, stored, now)
             self._wake(now)
             return found
 
@@ -178,21 +178,21 @@ class MemoryStore(DelayStore):
             now = self._now()
             entries: list[Entry | None] = []
             for key in keys:
-                slot = self._slots.get(key)
-                if slot is None:
+                stored = self._entries.get(key)
+                if stored is None:
                     entries.append(None)
                     continue
-                held = slot.hold is not _Hold.WAITING and slot.due > now
-                entries.append(Entry(key, slot.channel, slot.message, slot.due, held, slot.attempt))
+                held = stored.hold is not _Hold.WAITING and stored.due > now
+                entries.append(Entry(key, stored.channel, stored.message, stored.due, held, stored.attempt))
             return entries
 
     async def remove(self, keys: Iterable[str]) -> int:
         with self._lock:
             found = 0
             for key in keys:
-                slot = self._slots.get(key)
-                if slot is not None:
-                    self._forget(key, slot)
+                stored = self._entries.get(key)
+                if stored is not None:
+                    self._forget(key, stored)
                     found += 1
             self._wake(self._now())
             return found
@@ -226,54 +226,54 @@ class MemoryStore(DelayStore):
 
     async def depth(self) -> int:
         with self._lock:
-            return len(self._slots)
+            return len(self._entries)
 
-    def _lease(self, key: str, slot: _Slot, due: int, at: int) -> Lease:
-        return Lease(key, slot.channel, slot.message, slot.due, due, at, slot.attempt, slot.nudged, slot.reader)
+    def _lease(self, key: str, of: _Stored, due: int, at: int) -> Lease:
+        return Lease(key, of.channel, of.message, of.due, due, at, of.attempt, of.nudged, of.reader)
 
-    def _held_by(self, lease: Lease) -> _Slot | None:
-        slot = self._slots.get(lease.key)
-        return slot if slot is not None and slot.due == lease.receipt else None
+    def _held_by(self, lease: Lease) -> _Stored | None:
+        stored = self._entries.get(lease.key)
+        return stored if stored is not None and stored.due == lease.receipt else None
 
-    def _move(self, key: str, slot: _Slot, due: int) -> None:
-        slot.due = due
-        heap = self._heaps[slot.channel]
+    def _move(self, key: str, stored: _Stored, due: int) -> None:
+        stored.due = due
+        heap = self._heaps[stored.channel]
         heapq.heappush(heap, (due, key))
         # Holds that are renewed and settled leave stale pairs that do not come up for a while yet.
-        if len(heap) > 4 * len(self._slots) + 1000:
-            heap[:] = [(s.due, k) for k, s in self._slots.items() if s.channel == slot.channel]
+        if len(heap) > 4 * len(self._entries) + 1000:
+            heap[:] = [(s.due, k) for k, s in self._entries.items() if s.channel == stored.channel]
             heapq.heapify(heap)
-        if len(self._ends) > 4 * len(self._slots) + 1000:
-            self._ends = [(s.due, k) for k, s in self._slots.items() if s.hold is not _Hold.WAITING]
+        if len(self._ends) > 4 * len(self._entries) + 1000:
+            self._ends = [(s.due, k) for k, s in self._entries.items() if s.hold is not _Hold.WAITING]
             heapq.heapify(self._ends)
 
-    def _hold(self, key: str, slot: _Slot, hold: _Hold, reader: str, until: int) -> None:
-        slot.hold = hold
-        self._assign(slot, reader)
+    def _hold(self, key: str, stored: _Stored, hold: _Hold, reader: str, until: int) -> None:
+        stored.hold = hold
+        self._assign(stored, reader)
         # A receipt is never used twice, even by a clock that stands still.
-        self._move(key, slot, max(until, slot.due + 1))
-        heapq.heappush(self._ends, (slot.due, key))
+        self._move(key, stored, max(until, stored.due + 1))
+        heapq.heappush(self._ends, (stored.due, key))
 
-    def _assign(self, slot: _Slot, reader: str) -> None:
-        if slot.reader:
-            self._taken[slot.reader] -= 1
-        slot.reader = reader
+    def _assign(self, stored: _Stored, reader: str) -> None:
+        if stored.reader:
+            self._taken[stored.reader] -= 1
+        stored.reader = reader
         if reader:
             self._taken[reader] += 1
 
-    def _forget(self, key: str, slot: _Slot) -> None:
-        self._assign(slot, "")
-        del self._slots[key]
+    def _forget(self, key: str, stored: _Stored) -> None:
+        self._assign(stored, "")
+        del self._entries[key]
 
     def _next(self, now: int) -> tuple[int, str, str] | None:
         """Return due time, key and reader of what can be leased next, due or not."""
         while self._ends and self._ends[0][0] <= now:
             due, key = heapq.heappop(self._ends)
-            if (slot := self._slots.get(key)) is not None and slot.due == due:
-                self._assign(slot, "")
+            if (stored := self._entries.get(key)) is not None and stored.due == due:
+                self._assign(stored, "")
         best: tuple[int, str, str] | None = None
         for channel, heap in self._heaps.items():
-            while heap and ((slot := self._slots.get(heap[0][1])) is None or slot.due != heap[0][0]):
+            while heap and ((stored := self._entries.get(heap[0][1])) is None or stored.due != heap[0][0]):
                 heapq.heappop(heap)
             if heap and (best is None or heap[0][0] < best[0]) and (reader := self._free_reader(channel, now)):
                 best = (*heap[0], reader)

@@ -33,10 +33,10 @@ class HTTPService(Service, ABC):
     """The part of an adapter that all HTTP APIs share.
 
     :param base_url: scheme, host and optional path prefix; nothing else is ever called.
-    :param timeout: milliseconds for a whole call, from the first byte sent to the last one read; of a file, for
-        its beginning, and for each piece of it.
+    :param timeout: milliseconds for a whole call, the wait for a connection included; of a file, for its beginning,
+        and for each piece of it.
     :param connect_timeout: milliseconds for the connection alone.
-    :param connections: how many calls may be on the way at once.
+    :param connections: how many calls, and as many files again, may be on the way at once.
     """
 
     def __init__(

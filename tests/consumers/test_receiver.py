@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from progrock import jobs
+from progrock import jobs, registry
 from progrock.consumers.receiver import FLUSH, Bucket, Receiver
+from progrock.models import Job
 from progrock.protocol import Snapshot, State, encode
 from progrock.step import Reading
 from progrock.updates import Update, hub, publish
@@ -183,7 +184,7 @@ async def test_an_error_of_ours_is_not_told_in_detail(socket: Socket, monkeypatc
     async def broken(**kwargs: Any) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("progrock.jobs.alist", broken)
+    monkeypatch.setattr("progrock.jobs.alist_mine", broken)
     socket.say({"action": "list", "ref": "r"})
     error = await socket.hear("error")
     assert (error["code"], error["ref"]) == ("unavailable", "r")
@@ -247,7 +248,7 @@ async def test_no_update_overtakes_the_answer_that_is_being_made(
         await released.wait()
         return [Snapshot("j", "s", "t", State.RUNNING, created=0, seq=5)]
 
-    monkeypatch.setattr(jobs, "alist", slow)
+    monkeypatch.setattr(jobs, "alist_mine", slow)
     socket.say({"action": "list"})
     await reading.wait()
     socket.consumer.deliver(update(4))
@@ -279,3 +280,24 @@ async def test_a_bucket_fills_again_and_not_beyond_its_burst(monkeypatch: pytest
     taken += [bucket.take() for _ in range(3)]
     monkeypatch.undo()
     assert taken == [True, True, False, True, False, True, True, False]
+
+
+async def test_a_bare_start_after_its_job_went_to_another_owner_is_a_new_one(socket: Socket, remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 1)]
+    socket.say({"action": "start"})
+    first = (await socket.hear("accepted"))["job"]
+    await Job.objects.filter(pk=first).aupdate(owner="user:1")
+    await registry.store().remove([first])
+    socket.say({"action": "start"})
+    assert (await socket.hear("accepted", 2))["job"] != first
+
+
+async def test_a_bare_start_is_followed_again_after_an_unwatch(socket: Socket, remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 1)]
+    socket.say({"action": "start"})
+    job = (await socket.hear("accepted"))["job"]
+    socket.say({"action": "unwatch", "job": job})
+    socket.say({"action": "start"})
+    assert (await socket.hear("accepted", 2))["job"] == job
+    seen = len(socket.of("update"))
+    await until(lambda: len(socket.of("update")) > seen)

@@ -629,14 +629,16 @@ async def test_who_logs_in_keeps_what_they_started(remote: Remote) -> None:
     request.session = session = SessionStore()
     ensure_owner(request)
     before = await owner_of_scope({"session": session})
-    mine, others = [(await jobs.astart(owner=owner)).job for owner in (before, "session:other")]
+    mine, others = [(await jobs.astart(owner=owner, key="k")).job for owner in (before, "session:other")]
     await until(lambda: remote.polls)
     user = await User.objects.acreate(username="u")
+    earlier = (await jobs.astart(owner=f"user:{user.pk}", key="k")).job
     await sync_to_async(login)(request, user, backend="django.contrib.auth.backends.ModelBackend")
     after = await owner_of_scope({"user": user, "session": session})
-    assert [snapshot.job for snapshot in await jobs.alist(owner=after)] == [mine]
-    assert await jobs.alist(owner=before) == []
-    assert [snapshot.job for snapshot in await jobs.alist(owner="session:other")] == [others]
+    assert {snapshot.job for snapshot in await jobs.alist_mine(owner=after)} == {mine, earlier}
+    assert (await jobs.astart(owner=after, key="k")).job == earlier
+    assert await jobs.alist_mine(owner=before) == []
+    assert [snapshot.job for snapshot in await jobs.alist_mine(owner="session:other")] == [others]
     ear = Ear()
     await hub().watch(after, mine, ear)
     await until(lambda: mine in ear.jobs)

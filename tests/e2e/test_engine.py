@@ -90,6 +90,16 @@ def test_a_second_engine_on_the_same_database_is_refused(synth: SynthProcess, fo
         server.start()  # the lock ended with the process
 
 
+def test_an_engine_that_cannot_start_stops_the_server_and_says_why(synth: SynthProcess, folder: Path) -> None:
+    with ServerProcess(synth.url, folder) as server:
+        server.stop()
+        lock = folder / "progrock.sqlite3.engine"
+        lock.unlink()
+        lock.mkdir()  # not even root can open a folder for writing
+        assert server.spawn().wait(20) != 0
+        assert "CommandError: [Errno 21] Is a directory" in server.log
+
+
 async def test_the_autoreloader_has_one_engine(synth: SynthProcess, folder: Path) -> None:
     with ServerProcess(synth.url, folder, command=("manage.py", "runserver", "{port}")) as server:
         assert server.log.count("The engine runs") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -153,3 +154,12 @@ def test_every_start_has_a_seed_of_its_own() -> None:
     synth = SynthService("http://127.0.0.1:1")
     assert synth.clean({})["seed"] != synth.clean({})["seed"]
     assert synth.clean({"seed": 7, "tempo": 90}) == {"seed": 7, "tempo": 90}
+
+
+@pytest.mark.parametrize("error", [{"code": "tape-snapped", "message": "The tape snapped."}, "The tape snapped."])
+async def test_why_a_render_failed_is_told_in_words(process: SynthProcess, synth: SynthService, error: object) -> None:
+    remote = await start(synth)
+    failed = {"renders": [{"id": remote, "state": "failed", "message": "x", "error": error}], "unknown": []}
+    process.trouble({"kind": "garbage", "on": ["status"], "body": json.dumps(failed)})
+    reading = await look(synth, remote)
+    assert (reading.state, reading.message) == (State.FAILED, "The tape snapped.")

@@ -173,6 +173,7 @@ export class ProgRock extends EventTarget {
   /** End this client for good. */
   close() {
     this.#ended = true;
+    if (shared.get(this.#endpoint.href) === this) shared.delete(this.#endpoint.href);
     this.#connection.end();
     this.#questions.abandon(() => true, new ProgRockError('closed', 'The client was closed.'));
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from typing import Any
@@ -11,6 +12,8 @@ from daphne.management.commands.runserver import Command as DaphneCommand
 from daphne.server import Server
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+
+logger = logging.getLogger("progrock.runserver")
 
 
 class LifespanServer(Server):
@@ -33,6 +36,7 @@ class LifespanServer(Server):
         self._lifespan = loop.create_task(
             self.application({"type": "lifespan", "asgi": {"version": "3.0"}}, self._events.get, self._answer)
         )
+        self._lifespan.add_done_callback(self._report)
         self._events.put_nowait({"type": "lifespan.startup"})
         reactor.addSystemEventTrigger("before", "shutdown", self._end)  # type: ignore[arg-type]  # Twisted's stub
 
@@ -40,6 +44,12 @@ class LifespanServer(Server):
         if message["type"] == "lifespan.startup.failed":
             self.failure = message.get("message", "")
             self.stop()
+
+    def _report(self, lifespan: asyncio.Task[None]) -> None:
+        if not lifespan.cancelled() and (error := lifespan.exception()):
+            # As the specification has it, an application that knows no lifespan is served all the same.
+            hint = "wrap your ASGI application in progrock.embedded.Lifespan"
+            logger.warning("The engine does not run in this server, %s: %r", hint, error)
 
     def _end(self) -> Deferred[Any]:
         self._events.put_nowait({"type": "lifespan.shutdown"})
