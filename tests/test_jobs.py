@@ -146,6 +146,7 @@ async def _replace_entry(job: str, percent: float) -> None:
     assert entry is not None
     run = jobs.run_of(entry)
     assert run is not None
+    assert entry.due is not None
     run = begin(run, entry.due)
     run = replace(run, snapshot=replace(run.snapshot, percent=percent))
     await store.remove([job])

@@ -40,6 +40,8 @@ CALL_MOST = 12
 class JobWorker(SelfReschedulingConsumer):
     """The consumer of `prog-rocker`."""
 
+    attempts = None  # a job ends as failed, and never stays behind dead
+
     def __init__(self) -> None:
         super().__init__(registry.store())
 

@@ -1,7 +1,8 @@
 """Delayed, leased, self-rescheduling channel messages; depends on nothing else in ProgRock."""
 
 from .consumer import SelfReschedulingConsumer
-from .entry import Again, Done, Entry, Lease, NewEntry, Outcome
+from .entry import Again, Dead, Done, Entry, Lease, NewEntry, Outcome, Reader, Status
+from .exceptions import DelayError, InvalidMessage, StoreAway, StoreUnfit
 from .memory import MemoryStore
 from .merge import merge
 from .scheduler import HAND_OFF, Scheduler
@@ -10,14 +11,21 @@ from .store import DelayStore
 __all__ = [
     "HAND_OFF",
     "Again",
+    "Dead",
+    "DelayError",
     "DelayStore",
     "Done",
     "Entry",
+    "InvalidMessage",
     "Lease",
     "MemoryStore",
     "NewEntry",
     "Outcome",
+    "Reader",
     "Scheduler",
     "SelfReschedulingConsumer",
+    "Status",
+    "StoreAway",
+    "StoreUnfit",
     "merge",
 ]

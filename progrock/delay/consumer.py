@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -15,7 +16,7 @@ from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 
-from .entry import Again, Lease, Outcome, from_channel
+from .entry import Again, Dead, Lease, Outcome, from_channel
 from .merge import merge
 from .store import DelayStore
 
@@ -57,6 +58,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
     """Milliseconds that a lease lasts from a renew on; renewed every third of it while its step goes on."""
     drain = 1_000
     """Milliseconds that running steps have to finish when the worker stops; what is left is given back."""
+    attempts: int | None = 10
+    """How many looks in a row may fail, or be lost with their worker, before the entry is dead; None: any number."""
 
     def __init__(self, store: DelayStore) -> None:
         self._store = store
@@ -83,16 +86,19 @@ class SelfReschedulingConsumer(AsyncConsumer):
         async def one(lease: Lease) -> AsyncGenerator[tuple[Lease, Outcome], None]:
             try:
                 yield lease, await self.step(lease)
-            except Exception:
+            except Exception as trouble:
                 logger.exception("A step of %s failed.", lease.key)
-                yield lease, self.retry(lease)
+                yield lease, self.retry(lease, repr(trouble))
 
         async with aclosing(merge(one(lease) for lease in leases)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
-    def retry(self, lease: Lease) -> Outcome:
-        """Return what becomes of an entry whose step failed: the same step again, later each time."""
+    def retry(self, lease: Lease, reason: str = "steps() failed") -> Outcome:
+        """Return what becomes of an entry whose step failed: the same step again, later each time, then dead."""
+        if self.attempts is not None and lease.attempt >= self.attempts:
+            logger.error("%s is dead after %d attempts: %s", lease.key, lease.attempt, reason)
+            return Dead(reason)
         delay = min(60_000, 500 * 2 ** min(lease.attempt, 10))
         return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1, nudged=lease.nudged)
 
@@ -114,7 +120,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
         self.base_send = send
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         channel: str = scope["channel"]
-        self.channel_name = await self.channel_layer.new_channel(prefix=channel)
+        # A plain name: what is sent to a process-local one waits in memory when its consumer is gone.
+        self.channel_name = f"{channel}.{uuid.uuid4().hex[:12]}"
 
         own = partial(self.channel_layer.receive, self.channel_name)
         receives = [partial(self._receive, each) for each in (receive, own)]
@@ -156,6 +163,11 @@ class SelfReschedulingConsumer(AsyncConsumer):
         mine = [lease for lease in renewed if lease is not None]
         # If one of them is held here already, that hold was lost, and what its step says will be dropped.
         self._held.update((lease.key, _Held(lease, until)) for lease in mine)
+        # Whose looks were lost again and again may be what kills the workers.
+        lost = [lease for lease in mine if self.attempts is not None and lease.attempt > self.attempts]
+        for lease in lost:
+            mine.remove(lease)
+            self._settle(lease, self.retry(lease, "its workers were lost"))
         if mine:
             _keep(self._batches, self._run(mine))
 
@@ -206,16 +218,20 @@ class SelfReschedulingConsumer(AsyncConsumer):
                 logger.warning("Could not settle %d steps, their leases will end: %r", len(batch), trouble)
 
     async def _heartbeat(self, channel: str) -> None:
-        """Announce this worker's slots and renew what it holds, every third of a lease."""
+        """Announce this worker's slots every second, and renew what it holds every third of a lease."""
+        loop = asyncio.get_running_loop()
+        every = self.run_lease / 3000
+        renew_at = loop.time() + every
         while True:
             try:
+                # A store that was flushed knows nobody: this is how long it takes to know this worker again.
                 await self._store.announce(channel, self.channel_name, self.slots, self.run_lease)
-                await self._renew()
+                if loop.time() >= renew_at:
+                    await self._renew()
+                    renew_at = loop.time() + every
             except Exception as trouble:
                 logger.warning("No heartbeat of %s: %r", self.channel_name, trouble)
-                await asyncio.sleep(1)
-            else:
-                await asyncio.sleep(self.run_lease / 3000)
+            await asyncio.sleep(min(1.0, every))
 
     async def _renew(self) -> None:
         async with self._store_turn:

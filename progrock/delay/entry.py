@@ -32,17 +32,19 @@ class NewEntry(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """A stored entry as it stands now.
 
-    :param due: when it should be sent, or, while held, when the hold ends.
+    :param due: when it should be sent, or, while held, when the hold ends; None if it is dead.
     :param held: whether a lease on it has not ended yet.
     :param attempt: the number of the next look, or of the one going on; see :class:`Lease`.
+    :param reason: why it is dead.
     """
 
     key: str
     channel: str
     message: bytes
-    due: int
+    due: int | None
     held: bool
     attempt: int
+    reason: str = ""
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
@@ -87,7 +89,51 @@ class Done(msgspec.Struct, frozen=True):
     """A step's outcome: it is over, forget the entry."""
 
 
-Outcome = Again | Done
+class Dead(msgspec.Struct, frozen=True):
+    """A step's outcome: it cannot go on. The entry is kept, never due, until somebody revives or removes it.
+
+    :param reason: what went wrong, for people.
+    """
+
+    reason: str
+
+
+Outcome = Again | Done | Dead
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """A worker as a store knows it.
+
+    :param slots: how many leases it takes at a time; 0 when it has signed off.
+    :param taken: how many it has.
+    """
+
+    name: str
+    channel: str
+    slots: int
+    taken: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is in a store now.
+
+    :param now: the store's time.
+    :param waiting: how many entries wait, due or not.
+    :param overdue: how many of these are due.
+    :param held: how many are with a reader.
+    :param dead: how many are never due again.
+    :param readers: the workers that have announced themselves lately.
+    :param schedulers: the schedulers that have, by name.
+    """
+
+    now: int
+    waiting: int
+    overdue: int
+    held: int
+    dead: int
+    readers: list[Reader]
+    schedulers: list[str]
+
 
 _decode_leases = msgspec.msgpack.Decoder(list[Lease]).decode
 _encode = msgspec.msgpack.Encoder().encode

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 
-from .entry import Again, Entry, Lease, NewEntry, Outcome
+from .entry import Again, Dead, Entry, Lease, NewEntry, Outcome, Reader, Status
 from .store import DelayStore
 
 
@@ -19,6 +19,7 @@ class _Hold(Enum):
     WAITING = auto()
     HANDED = auto()
     RUNNING = auto()
+    DEAD = auto()
 
 
 class _Stored:
@@ -77,11 +78,14 @@ class MemoryStore(DelayStore):
         # When each hold ends, so that one that ended unsettled does not go on taking its reader's slot.
         self._ends: list[tuple[int, str]] = []
         self._sleepers: set[_Sleeper] = set()
+        self._dead: dict[str, str] = {}
+        self._schedulers: dict[str, int] = {}
+        self._open = 0
         self._stood = False
 
-    async def schedule(self, entries: Sequence[NewEntry]) -> list[int | None]:
+    async def schedule(self, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
         with self._lock:
-            return self._insert(entries)
+            return self._insert(entries, replace=replace)
 
     async def stand(self, entries: Sequence[NewEntry]) -> bool:
         with self._lock:
@@ -91,31 +95,43 @@ class MemoryStore(DelayStore):
             self._insert(entries)
             return True
 
-    def _insert(self, entries: Sequence[NewEntry]) -> list[int | None]:
+    def _insert(self, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
         now = self._now()
         receipts: list[int | None] = []
         for new in entries:
-            if new.key in self._entries:
-                receipts.append(None)
-                continue
+            if (old := self._entries.get(new.key)) is not None:
+                if not replace:
+                    receipts.append(None)
+                    continue
+                self._forget(new.key, old)
             stored = self._entries[new.key] = _Stored(new)
             self._move(new.key, stored, now + new.delay * 1000)
             receipts.append(stored.due)
         self._wake(now)
         return receipts
 
-    async def lease(self, limit: int, duration: int) -> list[Lease]:
+    async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
         with self._lock:
             now = self._now()
             leases: list[Lease] = []
+            if now < self._open:
+                return leases
+            # One reader is filled before the next gets any: a message for each would cost more than it brings.
+            filling: dict[str, str] = {}
             while len(leases) < limit and (head := self._next(now)) and head[0] <= now:
-                due, key, reader = head
+                due, key, freest = head
                 stored = self._entries[key]
                 heapq.heappop(self._heaps[stored.channel])
                 if stored.hold is _Hold.RUNNING:
                     stored.attempt += 1
+                reader = filling.get(stored.channel, freest)
+                if self._free(stored.channel, reader) <= 0:
+                    reader = freest
+                filling[stored.channel] = reader
                 self._hold(key, stored, _Hold.HANDED, reader, now + duration * 1000)
                 leases.append(self._lease(key, stored, due, now))
+            if leases:
+                self._open = now + gap * 1000 if len(leases) < limit else now
             return leases
 
     async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
@@ -142,6 +158,11 @@ class MemoryStore(DelayStore):
                 stored = self._held_by(lease)
                 accepted.append(stored is not None)
                 if stored is None:
+                    continue
+                if isinstance(outcome, Dead):
+                    self._assign(stored, "")
+                    stored.hold, stored.due = _Hold.DEAD, -1
+                    self._dead[lease.key] = outcome.reason
                     continue
                 if not isinstance(outcome, Again):
                     self._forget(lease.key, stored)
@@ -182,9 +203,14 @@ class MemoryStore(DelayStore):
                 if stored is None:
                     entries.append(None)
                     continue
-                held = stored.hold is not _Hold.WAITING and stored.due > now
-                entries.append(Entry(key, stored.channel, stored.message, stored.due, held, stored.attempt))
+                entries.append(self._entry(key, stored, now))
             return entries
+
+    def _entry(self, key: str, stored: _Stored, now: int) -> Entry:
+        dead = stored.hold is _Hold.DEAD
+        held = stored.hold in (_Hold.HANDED, _Hold.RUNNING) and stored.due > now
+        due, reason = (None, self._dead[key]) if dead else (stored.due, "")
+        return Entry(key, stored.channel, stored.message, due, held, stored.attempt, reason)
 
     async def remove(self, keys: Iterable[str]) -> int:
         with self._lock:
@@ -206,11 +232,40 @@ class MemoryStore(DelayStore):
                 self._readers[channel].pop(reader, None)
             self._wake(now)
 
+    async def beat(self, scheduler: str, ttl: int) -> None:
+        with self._lock:
+            now = self._now()
+            self._schedulers = {name: until for name, until in self._schedulers.items() if until > now}
+            if ttl > 0:
+                self._schedulers[scheduler] = now + ttl * 1000
+            else:
+                self._schedulers.pop(scheduler, None)
+
+    async def dead(self, limit: int) -> list[Entry]:
+        with self._lock:
+            now = self._now()
+            return [self._entry(key, self._entries[key], now) for key in list(self._dead)[:limit]]
+
+    async def revive(self, keys: Iterable[str]) -> int:
+        with self._lock:
+            now = self._now()
+            found = 0
+            for key in keys:
+                if self._dead.pop(key, None) is None:
+                    continue
+                found += 1
+                stored = self._entries[key]
+                stored.hold, stored.attempt = _Hold.WAITING, 1
+                self._move(key, stored, now)
+            self._wake(now)
+            return found
+
     async def sleep(self, cap: int) -> None:
         with self._lock:
             now = self._now()
-            head = self._next(now)
-            until = min(now + cap * 1000, head[0] if head else now + cap * 1000)
+            until = now + cap * 1000
+            if (soonest := self._soonest(now)) is not None:
+                until = min(until, soonest)
             if until <= now:
                 return
             sleeper = _Sleeper(until)
@@ -227,6 +282,27 @@ class MemoryStore(DelayStore):
     async def depth(self) -> int:
         with self._lock:
             return len(self._entries)
+
+    async def status(self) -> Status:
+        with self._lock:
+            now = self._now()
+            self._next(now)  # lets go of the holds that have ended
+            held = sum(bool(stored.reader) for stored in self._entries.values())
+            waiting = [s for s in self._entries.values() if not s.reader and s.hold is not _Hold.DEAD]
+            return Status(
+                now,
+                waiting=len(waiting),
+                overdue=sum(stored.due <= now for stored in waiting),
+                held=held,
+                dead=len(self._dead),
+                readers=[
+                    Reader(name, channel, slots, self._taken[name])
+                    for channel, readers in self._readers.items()
+                    for name, (slots, until) in readers.items()
+                    if until > now
+                ],
+                schedulers=[name for name, until in self._schedulers.items() if until > now],
+            )
 
     def _lease(self, key: str, of: _Stored, due: int, at: int) -> Lease:
         return Lease(key, of.channel, of.message, of.due, due, at, of.attempt, of.nudged, of.reader)
@@ -263,7 +339,13 @@ class MemoryStore(DelayStore):
 
     def _forget(self, key: str, stored: _Stored) -> None:
         self._assign(stored, "")
+        self._dead.pop(key, None)
         del self._entries[key]
+
+    def _soonest(self, now: int) -> int | None:
+        """Return when something can be leased."""
+        head = self._next(now)
+        return max(head[0], self._open) if head else None
 
     def _next(self, now: int) -> tuple[int, str, str] | None:
         """Return due time, key and reader of what can be leased next, due or not."""
@@ -275,7 +357,7 @@ class MemoryStore(DelayStore):
         for channel, heap in self._heaps.items():
             while heap and ((stored := self._entries.get(heap[0][1])) is None or stored.due != heap[0][0]):
                 heapq.heappop(heap)
-            if heap and (best is None or heap[0][0] < best[0]) and (reader := self._free_reader(channel, now)):
+            if heap and (best is None or heap[0] < best[:2]) and (reader := self._free_reader(channel, now)):
                 best = (*heap[0], reader)
         return best
 
@@ -286,11 +368,15 @@ class MemoryStore(DelayStore):
             del readers[reader]
         if not readers:
             return None
-        free, reader = max((slots - self._taken[reader], reader) for reader, (slots, _) in readers.items())
+        free, reader = max((self._free(channel, reader), reader) for reader in readers)
         return reader if free > 0 else None
 
+    def _free(self, channel: str, reader: str) -> int:
+        slots, _ = self._readers[channel][reader]
+        return slots - self._taken[reader]
+
     def _wake(self, now: int) -> None:
-        if self._sleepers and (head := self._next(now)):
-            for sleeper in [sleeper for sleeper in self._sleepers if head[0] < sleeper.until]:
+        if self._sleepers and (soonest := self._soonest(now)) is not None:
+            for sleeper in [sleeper for sleeper in self._sleepers if soonest < sleeper.until]:
                 self._sleepers.discard(sleeper)
                 sleeper.wake()

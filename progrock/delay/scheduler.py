@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import socket
+import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .entry import Again, Lease, NewEntry, to_channel
@@ -33,9 +36,13 @@ class Scheduler:
     :param standing: entries that must always exist.
     :param batch: how many leases one message carries at most.
     :param hand_off: milliseconds that a worker has for its first renew.
-    :param gap: milliseconds between two leases at least, while busy, so that batches form.
+    :param gap: milliseconds between two leases at least, of all schedulers together, so that batches form; a full
+        one is followed by the next at once.
     :param cap: milliseconds to sleep at most: what a lost wake-up costs.
     """
+
+    beat_ttl = 5_000
+    """Milliseconds that a heartbeat lasts; it comes every fifth of that."""
 
     def __init__(
         self,
@@ -55,36 +62,59 @@ class Scheduler:
         self._hand_off = hand_off
         self._gap = gap
         self._cap = cap
-        self._troubled_at = float("-inf")
+        self.name = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
+        self._beat_at = self._troubled_at = float("-inf")
+        self._away = False
 
     async def run(self) -> None:
         """Run until cancelled. What was leased by then is sent or given back, if the layer takes it within a second."""
-        while True:
-            try:
-                leased = await self._tick()
-            except Exception as trouble:
-                # The store is away, or talks nonsense: entries get late, and somebody is told.
-                self._log("The delay store does not answer: %r", trouble)
-                await asyncio.sleep(random.uniform(0.05, 0.5))
-                continue
-            if leased:
-                await asyncio.sleep(self._gap / 1000)
+        try:
+            while True:
+                try:
+                    leased = await self.hand_out()
+                    if self._away:
+                        self._away = False
+                        logger.info("The delay store answers again.")
+                    if not leased:
+                        await self._store.sleep(self._cap)
+                except Exception as trouble:
+                    # The store is away, or talks nonsense: entries get late, and somebody is told.
+                    self._log("The delay store does not answer: %r", trouble)
+                    self._away = True
+                    await asyncio.sleep(random.uniform(0.05, 0.5))
+        finally:
+            await self._sign_off()
 
-    async def _tick(self) -> int:
-        """Hand out one batch, or sleep until there is something to hand out."""
+    async def hand_out(self) -> int:
+        """Hand out one batch of what is due.
+
+        :returns: how many it was.
+        """
+        await self._beat()
         await self._store.stand(self._standing)
-        leases = await self._store.lease(self._batch, self._hand_off)
-        if not leases:
-            await self._store.sleep(self._cap)
-            return 0
-        await _finish(self._hand_out(leases))
-        return len(leases)
+        # Once asked for, leases are ours: a cancellation meanwhile must not leave them to the hand-off.
+        return await _finish(self._hand_out())
 
-    async def _hand_out(self, leases: Sequence[Lease]) -> None:
+    async def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._beat_at >= self.beat_ttl / 5000:
+            await self._store.beat(self.name, self.beat_ttl)
+            self._beat_at = now
+
+    async def _sign_off(self) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await self._store.beat(self.name, 0)
+        except Exception as trouble:
+            logger.info("%s could not sign off: %r", self.name, trouble)
+
+    async def _hand_out(self) -> int:
+        leases = await self._store.lease(self._batch, self._hand_off, self._gap)
         by_reader: Mapping[str, list[Lease]] = defaultdict(list)
         for lease in leases:
             by_reader[lease.reader].append(lease)
         await asyncio.gather(*(self._send(reader, batch) for reader, batch in by_reader.items()))
+        return len(leases)
 
     async def _send(self, reader: str, batch: Sequence[Lease]) -> None:
         try:
@@ -104,11 +134,11 @@ class Scheduler:
             logger.warning(line, *args)
 
 
-async def _finish(work: Any) -> None:
+async def _finish(work: Awaitable[int]) -> int:
     """Await `work`, and when cancelled meanwhile give it a second to end; the cancellation follows."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task], timeout=1)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from .entry import Entry, Lease, NewEntry, Outcome
+from .entry import Entry, Lease, NewEntry, Outcome, Status
 
 
 class DelayStore(ABC):
@@ -15,22 +15,29 @@ class DelayStore(ABC):
     The store's clock is the only clock, in whole microseconds, and never steps back.
 
     An entry is *waiting* until it is due, *handed* from `lease` to the first `renew`, and *running* from there
-    to its `settle`. Handed and running are holds: they end by themselves, and the entry is due again.
+    to its `settle`. Handed and running are holds: they end by themselves, and the entry is due again. A *dead* one
+    is never due.
+
+    :raises StoreAway: each method, if the store does not answer; what it was asked may have been done or not.
     """
 
     @abstractmethod
-    async def schedule(self, entries: Sequence[NewEntry]) -> list[int | None]:
+    async def schedule(self, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
         """Insert entries; one whose key is there already is left alone.
 
+        :param replace: forget what is there of these keys first, held or not.
         :returns: for each, its due time, which is a receipt to whoever renews it before it is leased, or None if
             its key was there.
         """
 
     @abstractmethod
-    async def lease(self, limit: int, duration: int) -> list[Lease]:
+    async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
         """Hand what is due, oldest first, to readers with a free slot, each entry held for `duration` ms.
 
         An entry of a channel without a free slot stays due. One whose run was lost has its attempt counted up.
+
+        :param gap: milliseconds from a lease that gave less than its limit, in which no other gives anything, whoever
+            asks: so that batches form.
         """
 
     @abstractmethod
@@ -87,9 +94,37 @@ class DelayStore(ABC):
         """
 
     @abstractmethod
+    async def beat(self, scheduler: str, ttl: int) -> None:
+        """Say that a scheduler is alive; it is forgotten after `ttl` ms unless it says so again, at once with 0."""
+
+    @abstractmethod
+    async def dead(self, limit: int) -> list[Entry]:
+        """Return dead entries, those first that died first."""
+
+    @abstractmethod
+    async def revive(self, keys: Iterable[str]) -> int:
+        """Make dead entries due now, as if they were new.
+
+        :returns: how many of the keys were dead.
+        """
+
+    @abstractmethod
     async def sleep(self, cap: int) -> None:
         """Return once something can be leased, at the latest after `cap` ms."""
 
     @abstractmethod
     async def depth(self) -> int:
         """Return how many entries there are."""
+
+    @abstractmethod
+    async def status(self) -> Status:
+        """Return what is in the store, for people who look after it."""
+
+    async def check(self) -> None:  # noqa: B027 (most stores have nothing to check)
+        """Make sure that this store keeps what it is given.
+
+        :raises StoreUnfit: if it would not, saying what to change.
+        """
+
+    async def aclose(self) -> None:  # noqa: B027 (nor to let go of)
+        """Let go of the running event loop's connections."""

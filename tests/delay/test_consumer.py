@@ -129,7 +129,7 @@ async def test_a_step_that_raises_is_its_own_trouble_only(
                 raise ValueError("not today")
             return await super().step(lease)
 
-        def retry(self, lease: Lease) -> Outcome:
+        def retry(self, lease: Lease, reason: str = "") -> Outcome:
             return Again(1, attempt=lease.attempt + 1)
 
     consumer = Picky(store)
@@ -154,7 +154,7 @@ async def test_a_batch_that_raises_or_forgets_repeats_what_it_left(
                 if lease.key != "forgotten" or seen["forgotten"] > 1:
                     yield lease, Done()
 
-        def retry(self, lease: Lease) -> Outcome:
+        def retry(self, lease: Lease, reason: str = "") -> Outcome:
             return Again(1, attempt=lease.attempt + 1)
 
     start(tasks, store, Forgetful(store))
@@ -275,7 +275,7 @@ async def test_a_loop_that_was_frozen_for_longer_than_the_lease_goes_on(store: M
                 if self.holds(lease):
                     yield lease, Done()
 
-        def retry(self, lease: Lease) -> Outcome:
+        def retry(self, lease: Lease, reason: str = "") -> Outcome:
             return Again(1, attempt=lease.attempt + 1)
 
     consumer = Frozen(store)

@@ -104,7 +104,7 @@ async def test_a_store_that_is_away_is_asked_again(
     answer = store.lease
     calls = 0
 
-    async def lease(limit: int, duration: int) -> list[Lease]:
+    async def lease(limit: int, duration: int, gap: int = 0) -> list[Lease]:
         nonlocal calls
         calls += 1
         if calls <= 2:
@@ -200,7 +200,7 @@ async def test_a_store_that_is_away_is_not_asked_without_a_pause_nor_said_each_t
 ) -> None:
     calls = 0
 
-    async def away(limit: int, duration: int) -> list[Lease]:
+    async def away(limit: int, duration: int, gap: int = 0) -> list[Lease]:
         nonlocal calls
         calls += 1
         raise ConnectionError("no store")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from progrock.delay import Again, DelayStore, Done, Lease, MemoryStore, NewEntry
+from progrock.delay import Again, Dead, DelayStore, Done, Lease, MemoryStore, NewEntry, Reader
 
 from .conftest import Bench
 
@@ -301,6 +301,105 @@ async def test_sleep_is_woken_by_what_is_due_earlier(bench: Bench, wake: str) ->
         await hire(store)
     await asyncio.wait_for(sleeping, 5)
     assert len(await store.lease(10, HAND_OFF)) == 1
+
+
+async def test_schedule_replaces_when_asked_for_even_what_is_held(bench: Bench) -> None:
+    lease = await running(bench)
+    (due,) = await bench.store.schedule([NewEntry("k", "d", b"new", 70)], replace=True)
+    assert due is not None
+    assert await bench.store.settle([(lease, Done())]) == [False]
+    (entry,) = await bench.store.peek(["k"])
+    assert entry is not None
+    assert (entry.channel, entry.message, entry.due, entry.held) == ("d", b"new", due, False)
+    assert await bench.store.depth() == 1
+
+
+async def test_after_a_lease_nothing_is_given_for_a_gap_whoever_asks(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry("a", "c", b""), NewEntry("b", "c", b"", 1)])
+    assert [lease.key for lease in await bench.store.lease(10, HAND_OFF, 40)] == ["a"]
+    await bench.advance(39)
+    assert await bench.store.lease(10, HAND_OFF, 40) == []
+    assert await bench.store.lease(10, HAND_OFF) == []
+    await bench.advance(1)
+    assert [lease.key for lease in await bench.store.lease(10, HAND_OFF, 40)] == ["b"]
+
+
+async def test_a_full_lease_is_followed_by_the_next_at_once(bench: Bench) -> None:
+    await hire(bench.store)
+    await bench.store.schedule([NewEntry(f"{n}", "c", b"") for n in range(3)])
+    assert len(await bench.store.lease(2, HAND_OFF, 40)) == 2
+    assert len(await bench.store.lease(2, HAND_OFF, 40)) == 1
+
+
+async def test_a_lease_that_gave_nothing_opens_no_gap(bench: Bench) -> None:
+    await hire(bench.store)
+    assert await bench.store.lease(2, HAND_OFF, 40) == []
+    await bench.store.schedule([NewEntry("k", "c", b"")])
+    assert len(await bench.store.lease(2, HAND_OFF, 40)) == 1
+
+
+async def test_what_is_dead_is_never_due_and_kept(bench: Bench) -> None:
+    lease = await running(bench)
+    assert await bench.store.settle([(lease, Dead("it broke"))]) == [True]
+    await bench.advance(10**9)
+    await hire(bench.store)
+    assert await bench.store.lease(10, HAND_OFF) == []
+    (entry,) = await bench.store.dead(10)
+    assert (entry.key, entry.message, entry.due, entry.held, entry.reason) == ("k", b"m", None, False, "it broke")
+    assert await bench.store.peek(["k"]) == [entry]
+    assert await bench.store.schedule([NewEntry("k", "c", b"")]) == [None]
+
+
+async def test_a_nudge_does_not_wake_the_dead(bench: Bench) -> None:
+    lease = await running(bench)
+    await bench.store.settle([(lease, Dead("it broke"))])
+    await bench.store.nudge(["k"])
+    assert await bench.store.lease(10, HAND_OFF) == []
+
+
+async def test_the_dead_can_be_revived_as_if_new(bench: Bench) -> None:
+    lease = await running(bench)
+    await bench.store.settle([(lease, Again(0, attempt=7))])
+    (lease,) = [each for each in await bench.store.renew([await one(bench.store)], RUN, "c.one") if each]
+    await bench.store.settle([(lease, Dead("it broke"))])
+    assert await bench.store.revive(["k", "not there"]) == 1
+    assert await bench.store.revive(["k"]) == 0
+    lease = await one(bench.store)
+    assert (lease.key, lease.attempt) == ("k", 1)
+    assert await bench.store.dead(10) == []
+
+
+async def test_the_dead_can_be_removed_and_replaced(bench: Bench) -> None:
+    for key in "ab":
+        (lease,) = [each for each in [await running(bench, key)] if each]
+        await bench.store.settle([(lease, Dead("it broke"))])
+        await bench.advance(1)
+    assert [entry.key for entry in await bench.store.dead(1)] == ["a"]
+    assert await bench.store.remove(["a"]) == 1
+    assert [entry.key for entry in await bench.store.dead(10)] == ["b"]
+    await bench.store.schedule([NewEntry("b", "c", b"new")], replace=True)
+    assert await bench.store.dead(10) == []
+    assert (await one(bench.store)).message == b"new"
+
+
+async def test_status_tells_what_is_there(bench: Bench) -> None:
+    store = bench.store
+    await running(bench)
+    await hire(store, 7, "d.one", "d")
+    await store.schedule([NewEntry("waiting", "c", b"", 60_000), NewEntry("overdue", "nobody", b"")])
+    await store.beat("me", 5_000)
+    await store.beat("you", 5_000)
+    await store.beat("you", 0)
+    status = await store.status()
+    assert (status.waiting, status.overdue, status.held, status.dead) == (2, 1, 1, 0)
+    assert sorted(status.readers, key=lambda reader: reader.name) == [
+        Reader("c.one", "c", 100, 1),
+        Reader("d.one", "d", 7, 0),
+    ]
+    assert status.schedulers == ["me"]
+    await bench.advance(5_000)
+    assert (await store.status()).schedulers == []
 
 
 async def _schedule_now(store: DelayStore) -> None:
