@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from channels.layers import channel_layers
 
 from progrock import registry
+from tests.redis import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,20 @@ def fresh() -> None:
     channel_layers.backends = {}
     registry.conf.cache_clear()
     registry.store.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis for all the tests that do not stop, freeze or configure it."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> RedisServer:
+    """That Redis, empty."""
+    redis_server.cli("FLUSHALL")
+    return redis_server
 
 
 async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:

@@ -5,6 +5,7 @@ from .entry import Again, Dead, Done, Entry, Lease, NewEntry, Outcome, Reader, S
 from .exceptions import DelayError, InvalidMessage, StoreAway, StoreUnfit
 from .memory import MemoryStore
 from .merge import merge
+from .redis import RedisStore
 from .scheduler import HAND_OFF, Scheduler
 from .store import DelayStore
 
@@ -22,6 +23,7 @@ __all__ = [
     "NewEntry",
     "Outcome",
     "Reader",
+    "RedisStore",
     "Scheduler",
     "SelfReschedulingConsumer",
     "Status",

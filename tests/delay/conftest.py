@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 
-from progrock.delay import DelayStore, MemoryStore
+from progrock.delay import DelayStore, MemoryStore, RedisStore
+from tests.redis import RedisServer
+
+EPOCH = 1_000_000_000_000_000
 
 
 @dataclass
 class Bench:
-    """A store to be tested, and the means to let its time pass."""
+    """A store to be tested, and the means to let its time pass, in milliseconds."""
 
     store: DelayStore
     advance: Callable[[int], Awaitable[None]]
 
 
-async def _memory() -> Bench:
-    now = 1_000_000_000_000_000
+def memory_bench() -> Bench:
+    now = EPOCH
 
     async def advance(milliseconds: int) -> None:
         nonlocal now
@@ -28,12 +31,39 @@ async def _memory() -> Bench:
     return Bench(MemoryStore(clock=lambda: now), advance)
 
 
-STORES = {"memory": _memory}
+async def redis_bench(server: RedisServer, *, prefix: str = "delay", shards: int = 1) -> Bench:
+    """Return a Redis store whose scripts ask a key for the time instead of the host's clock."""
+    store = RedisStore.from_url(server.url, prefix=prefix, shards=shards)
+    scripts = store._scripts
+    for script in scripts._scripts.values():
+        assert "call('TIME')" in script.text
+        script.load(script.text.replace("call('TIME')", "call('HMGET', 'host:clock', 'seconds', 'microseconds')"))
+    await scripts.command("HSET", "host:clock", "seconds", EPOCH // 1_000_000, "microseconds", 0)
+
+    await store.sleep(5_000)  # the first one ends as soon as it can hear
+
+    async def advance(milliseconds: int) -> None:
+        await scripts.command("HINCRBY", "host:clock", "microseconds", milliseconds * 1000)
+
+    return Bench(store, advance)
 
 
-@pytest.fixture(params=STORES)
-async def bench(request: pytest.FixtureRequest) -> Bench:
-    return await STORES[request.param]()
+@pytest.fixture(params=["memory", "redis"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "memory":
+        yield memory_bench()
+        return
+    bench = await redis_bench(request.getfixturevalue("redis"))
+    yield bench
+    await bench.store.aclose()
+
+
+@pytest.fixture
+async def redis_store(redis: RedisServer) -> AsyncIterator[RedisStore]:
+    """A store on an empty Redis, with the real time."""
+    store = RedisStore.from_url(redis.url)
+    yield store
+    await store.aclose()
 
 
 @pytest.fixture(autouse=True)

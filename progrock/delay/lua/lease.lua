@@ -1,0 +1,120 @@
+-- Hand what is due, oldest first, to readers with free slots.
+--
+-- ARGV[2]  limit: how many at most
+-- ARGV[3]  duration of the hold
+-- ARGV[4]  gap: how long nothing is given after a lease that gave less than its limit
+--
+-- Returns 1 if the store has its marker, the time, the receipt of all of them, and for each: reader, due, key,
+-- value, 1 if it is nudged.
+
+local time = now()
+local limit, duration, gap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local kept = call('HMGET', clock, 'stood', 'open')
+-- Even: handed. The hold ends after now, so no receipt of it can have been given before.
+local receipt = time + duration
+receipt = receipt - receipt % 2
+local reply = { kept[1] and 1 or 0, time, receipt }
+if (tonumber(kept[2] or 0) or 0) > time then
+    return reply
+end
+
+-- A hold that has ended: the entry waits again, due since then. A run that was lost is counted.
+local function release(reader)
+    local ended = call('ZRANGE', at(reader.name), '-inf', time, 'BYSCORE', 'WITHSCORES')
+    for i = 1, #ended, 2 do
+        local key, score = ended[i], ended[i + 1]
+        call('ZREM', at(reader.name), key)
+        call('ZADD', at(reader.channel), score, key)
+        local value = score % 2 == 1 and call('HGET', entries, key)
+        local attempt, channel, message = parse(value or '')
+        if attempt then
+            call('HSET', entries, key, string.format('%d %s ', attempt + 1, channel) .. message)
+        end
+    end
+end
+
+local offers, names = {}, {}
+for _, reader in ipairs(each_reader()) do
+    release(reader)
+    local taken = call('ZCARD', at(reader.name))
+    reader.free = reader.slots - taken
+    if reader.till <= time then
+        if taken == 0 then
+            call('HDEL', readers, reader.name)
+        end
+    elseif reader.free > 0 then
+        if not offers[reader.channel] then
+            offers[reader.channel] = { total = 0 }
+            names[#names + 1] = reader.channel
+        end
+        local offer = offers[reader.channel]
+        offer[#offer + 1] = reader
+        offer.total = offer.total + reader.free
+    end
+end
+
+local found = {}
+for _, channel in ipairs(names) do
+    local most = math.min(limit, offers[channel].total)
+    local some = call('ZRANGE', at(channel), '-inf', time, 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
+    for i = 1, #some, 2 do
+        found[#found + 1] = { key = some[i], due = tonumber(some[i + 1]), channel = channel }
+    end
+end
+if #names > 1 then
+    table.sort(found, function(a, b)
+        return a.due < b.due or a.due == b.due and a.key < b.key
+    end)
+end
+local count = math.min(limit, #found)
+
+-- One reader is filled before the next gets any: a message for each would cost more than it brings.
+local function reader_for(offer)
+    if not offer.filling or offer.filling.free == 0 then
+        offer.filling = nil
+        for _, reader in ipairs(offer) do
+            local best = offer.filling
+            if not best or reader.free > best.free or reader.free == best.free and reader.name > best.name then
+                offer.filling = reader
+            end
+        end
+    end
+    offer.filling.free = offer.filling.free - 1
+    return offer.filling.name
+end
+
+local keys, removed, added = {}, {}, {}
+for i = 1, count do
+    keys[i] = found[i].key
+end
+local nudges = count > 0 and marks(keys)
+for i = 1, count, CHUNK do
+    local values = call('HMGET', entries, unpack(keys, i, math.min(i + CHUNK - 1, count)))
+    for j = 1, #values do
+        local entry = found[i + j - 1]
+        local gone = removed[entry.channel] or {}
+        gone[#gone + 1] = entry.key
+        removed[entry.channel] = gone
+        -- Without a value there is nothing to hand out: half an entry is forgotten.
+        if values[j] then
+            local reader = reader_for(offers[entry.channel])
+            local held = added[reader] or {}
+            held[#held + 1] = receipt
+            held[#held + 1] = entry.key
+            added[reader] = held
+            local n = #reply
+            reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = reader, entry.due, entry.key, values[j]
+            reply[n + 5] = nudges and nudges[i + j - 1] or 0
+        end
+    end
+end
+for channel, gone in pairs(removed) do
+    batch('ZREM', at(channel), gone)
+end
+for reader, held in pairs(added) do
+    batch('ZADD', at(reader), held)
+end
+if count > 0 then
+    call('HSET', clock, 'open', count < limit and time + gap or time)
+end
+return reply

@@ -1,0 +1,45 @@
+-- Insert entries.
+--
+-- ARGV[2]  "1" to replace what is there, "0" to leave it alone
+-- ARGV[3…] key, channel, delay, value, and so on
+--
+-- Returns for each its due time, 0 if its key was there.
+
+local time = now()
+local replace = ARGV[2] == '1'
+local known = nil
+local heads, soonest = {}, nil
+local receipts = {}
+for i = 3, #ARGV, 4 do
+    local key, channel, delay, value = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+    local there = call('HGET', entries, key)
+    if there then
+        known = known or each_reader()
+        local _, where = parse(there)
+        -- A value that is nowhere else is half an entry, made by hands or a restore: as good as none.
+        if replace or not locate(key, where, known) then
+            forget(key, known)
+            there = false
+        end
+    end
+    if there then
+        receipts[#receipts + 1] = 0
+    else
+        local due = time + delay
+        if heads[channel] == nil then
+            heads[channel] = head(channel) or math.huge
+            call('SADD', channels, channel)
+        end
+        call('HSET', entries, key, value)
+        call('ZADD', at(channel), due, key)
+        receipts[#receipts + 1] = due
+        if due < heads[channel] then
+            heads[channel] = due
+            soonest = math.min(soonest or due, due)
+        end
+    end
+end
+if soonest then
+    wake(soonest)
+end
+return receipts

@@ -1,0 +1,279 @@
+"""A delay store in Redis: any number of processes, nothing lost with any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import zlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from .connections import Connect, connector
+from .entry import Again, Dead, Entry, Lease, NewEntry, Outcome, Reader, Status
+from .exceptions import StoreUnfit
+from .scripts import Scripts
+from .store import DelayStore
+
+logger = logging.getLogger(__name__)
+
+_REASON_MOST = 500
+
+
+class RedisStore(DelayStore):
+    """Entries in Redis 7, Valkey, or newer. `lua/prelude.lua` tells the keys.
+
+    Safe to use from any event loop; connections belong to the loop that opened them.
+
+    :param connect: makes a client for the running event loop.
+    :param prefix: the first part of all keys: what separates two projects on one Redis.
+    :param shards: over how many slots of a Redis Cluster the entries are spread. All processes must say the same.
+    """
+
+    def __init__(self, connect: Connect, *, prefix: str = "delay", shards: int = 1) -> None:
+        self._tags = [f"{{{prefix}.{number}}}" for number in range(shards)]
+        self._scripts = Scripts(connect, self._tags)
+        self._stood = False
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> RedisStore:
+        """Return a store at a URL; see :func:`~progrock.delay.connections.connector`.
+
+        :raises ValueError: if it is no URL of a Redis.
+        """
+        return cls(connector(url), **options)
+
+    async def schedule(self, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
+        receipts: list[int | None] = [None] * len(entries)
+
+        async def schedule(tag: str, positions: Sequence[int]) -> None:
+            arguments = (each for at in positions for each in _inserting(entries[at]))
+            replies = await self._scripts.run("schedule", tag, int(replace), *arguments)
+            for at, due in zip(positions, replies, strict=True):
+                receipts[at] = due or None
+
+        await self._each_shard(schedule, [new.key for new in entries])
+        return receipts
+
+    async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
+        share = max(1, limit // len(self._tags))
+        arguments = (share, duration * 1000, gap * 1000)
+        replies = await asyncio.gather(*(self._scripts.run("lease", tag, *arguments) for tag in self._tags))
+        self._stood = all(reply[0] for reply in replies)
+        leases: list[Lease] = []
+        for tag, (_, at, receipt, *items) in zip(self._tags, replies, strict=True):
+            for reader, due, key, value, nudged in zip(*[iter(items)] * 5, strict=True):
+                try:
+                    attempt, channel, message = value.split(b" ", 2)
+                    name = reader.decode()
+                    lease = Lease(
+                        key.decode(), channel.decode(), message, receipt, due, at, int(attempt), nudged == 1, name
+                    )
+                except ValueError:
+                    await self._put_aside(tag, reader, key, receipt, value)
+                else:
+                    leases.append(lease)
+        return leases
+
+    async def _put_aside(self, tag: str, reader: bytes, key: bytes, receipt: int, value: bytes) -> None:
+        """Let an entry die that no reader could make sense of."""
+        reason = f"Expected '<attempt> <channel> <message>', got {value[:40]!r}."
+        logger.error("The entry %r is put aside as dead: %s", key, reason)
+        await self._scripts.run("settle", tag, "", reader, key, receipt, "dead", reason, b"")
+
+    async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
+        renewed: list[Lease | None] = [None] * len(leases)
+
+        async def renew(tag: str, channel: str, place: str, positions: list[int]) -> None:
+            pairs = (each for at in positions for each in (leases[at].key, leases[at].receipt))
+            now, receipts, nudged = await self._scripts.run(
+                "renew", tag, duration * 1000, reader, channel, place, *pairs
+            )
+            for at, receipt, mark in zip(positions, receipts, nudged or [0] * len(receipts), strict=True):
+                if receipt:
+                    old = leases[at]
+                    renewed[at] = Lease(
+                        old.key, old.channel, old.message, receipt, old.due, now, old.attempt, mark == 1, reader
+                    )
+
+        groups = self._by_place(leases)
+        await asyncio.gather(*(renew(*group, positions) for group, positions in groups.items()))
+        return renewed
+
+    async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        accepted = [False] * len(outcomes)
+
+        async def settle(tag: str, channel: str, place: str, positions: list[int]) -> None:
+            arguments = (each for at in positions for each in _settling(*outcomes[at]))
+            replies = await self._scripts.run("settle", tag, channel, place, *arguments)
+            for at, reply in zip(positions, replies, strict=True):
+                accepted[at] = reply == 1
+
+        groups = self._by_place([lease for lease, _ in outcomes])
+        await asyncio.gather(*(settle(*group, positions) for group, positions in groups.items()))
+        return accepted
+
+    async def nudge(self, keys: Iterable[str]) -> int:
+        return await self._count("nudge", list(keys))
+
+    async def remove(self, keys: Iterable[str]) -> int:
+        return await self._count("remove", list(keys))
+
+    async def revive(self, keys: Iterable[str]) -> int:
+        return await self._count("revive", list(keys))
+
+    async def peek(self, keys: Sequence[str]) -> list[Entry | None]:
+        entries: list[Entry | None] = [None] * len(keys)
+
+        async def peek(tag: str, positions: Sequence[int]) -> None:
+            now, *items = await self._scripts.run("peek", tag, *(_bytes(keys[at]) for at in positions))
+            found = zip(*[iter(items)] * 4, strict=True)
+            for at, (value, where, score, reason) in zip(positions, found, strict=True):
+                if where:
+                    due = None if where == b"dead" else score
+                    held = where == b"held" and score > now
+                    entries[at] = _entry(keys[at], value, due, held, reason)
+
+        await self._each_shard(peek, keys)
+        return entries
+
+    async def dead(self, limit: int) -> list[Entry]:
+        replies = await asyncio.gather(*(self._scripts.run("dead", tag, limit) for tag in self._tags))
+        found = [each for items in replies for each in zip(*[iter(items)] * 4, strict=True)]
+        found.sort(key=lambda each: each[1])
+        return [_entry(_text(key), value, None, False, reason) for key, _, value, reason in found[:limit]]
+
+    async def stand(self, entries: Sequence[NewEntry]) -> bool:
+        # The last lease has seen the marker: this is asked before each.
+        if self._stood:
+            return False
+        clocks = [f"{tag}:clock" for tag in self._tags]
+        if all(await asyncio.gather(*(self._scripts.command("HEXISTS", clock, "stood") for clock in clocks))):
+            self._stood = True
+            return False
+        # The marker last: who dies in between leaves the store as new as it was.
+        await self.schedule(entries)
+        await asyncio.gather(*(self._scripts.command("HSET", clock, "stood", 1) for clock in clocks))
+        self._stood = True
+        return True
+
+    async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
+        share = math.ceil(slots / len(self._tags))
+        await asyncio.gather(
+            *(self._scripts.run("announce", tag, channel, reader, share, ttl * 1000) for tag in self._tags)
+        )
+
+    async def beat(self, scheduler: str, ttl: int) -> None:
+        await asyncio.gather(*(self._scripts.run("beat", tag, scheduler, ttl * 1000) for tag in self._tags))
+
+    async def sleep(self, cap: int) -> None:
+        end = asyncio.get_running_loop().time() + cap / 1000
+        with self._scripts.ear.sleeper() as sleeper:
+            replies = await asyncio.gather(*(self._scripts.run("next", tag) for tag in self._tags))
+            plans = [
+                (f"{tag}:wake", now, math.inf if due < 0 else due, opens)
+                for tag, (now, due, opens) in zip(self._tags, replies, strict=True)
+            ]
+            await sleeper.sleep(plans, end)
+
+    async def depth(self) -> int:
+        depths = await asyncio.gather(*(self._scripts.command("HLEN", f"{tag}:entries") for tag in self._tags))
+        return sum(depths)
+
+    async def status(self) -> Status:
+        replies = await asyncio.gather(*(self._scripts.run("status", tag) for tag in self._tags))
+        readers: dict[str, Reader] = {}
+        schedulers: set[str] = set()
+        for *_, names, present in replies:
+            schedulers.update(map(_text, names))
+            for name, channel, slots, taken in zip(*[iter(present)] * 4, strict=True):
+                known = readers.get(_text(name), Reader(_text(name), _text(channel), 0, 0))
+                readers[known.name] = Reader(known.name, known.channel, known.slots + slots, known.taken + taken)
+        waiting, overdue, held, dead = (sum(reply[at] for reply in replies) for at in range(1, 5))
+        now = max(reply[0] for reply in replies)
+        return Status(now, waiting, overdue, held, dead, list(readers.values()), sorted(schedulers))
+
+    async def check(self) -> None:
+        about = await self._scripts.command("INFO")
+        nodes = list(about.values()) if all(isinstance(each, dict) for each in about.values()) else [about]
+        for node in nodes:
+            version = str(node.get("redis_version", "unknown"))
+            if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < 7:
+                raise StoreUnfit(f"Expected Redis 7 or newer, or Valkey, got {version}. Put a newer one there.")
+            policy = str(node.get("maxmemory_policy", "noeviction"))
+            if policy.startswith("allkeys"):
+                raise StoreUnfit(
+                    f"Expected a Redis that keeps what it is given, got maxmemory-policy {policy}, which drops "
+                    "entries. Say: CONFIG SET maxmemory-policy noeviction, and write it into its configuration."
+                )
+
+    async def aclose(self) -> None:
+        await self._scripts.aclose()
+
+    def _tag(self, key: str) -> str:
+        if len(self._tags) == 1:
+            return self._tags[0]
+        return self._tags[zlib.crc32(_bytes(key)) % len(self._tags)]
+
+    def _by_place(self, leases: Sequence[Lease]) -> dict[tuple[str, str, str], list[int]]:
+        """Group the positions of leases by shard, channel, and who has them."""
+        groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for at, lease in enumerate(leases):
+            groups[self._tag(lease.key), lease.channel, lease.reader or lease.channel].append(at)
+        return groups
+
+    async def _each_shard(self, work: Callable[[str, Sequence[int]], Awaitable[None]], keys: Sequence[str]) -> None:
+        """Do `work` for each shard with the positions of its keys."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for at, key in enumerate(keys):
+            groups[self._tag(key)].append(at)
+        await asyncio.gather(*(work(tag, positions) for tag, positions in groups.items()))
+
+    async def _count(self, script: str, keys: Sequence[str]) -> int:
+        found = 0
+
+        async def count(tag: str, positions: Sequence[int]) -> None:
+            nonlocal found
+            found += await self._scripts.run(script, tag, *(_bytes(keys[at]) for at in positions))
+
+        await self._each_shard(count, keys)
+        return found
+
+
+def _inserting(new: NewEntry) -> tuple[str | int | bytes, ...]:
+    """Return the arguments of `schedule.lua` for one entry."""
+    return new.key, new.channel, new.delay * 1000, _value(1, new.channel, new.message)
+
+
+def _settling(lease: Lease, outcome: Outcome) -> tuple[str | int | bytes, ...]:
+    """Return the arguments of `settle.lua` for one outcome."""
+    if isinstance(outcome, Again):
+        same = outcome.message is None and outcome.attempt == lease.attempt
+        message = lease.message if outcome.message is None else outcome.message
+        value = b"" if same else _value(outcome.attempt, lease.channel, message)
+        return lease.key, lease.receipt, outcome.delay * 1000, int(outcome.nudged), value
+    if isinstance(outcome, Dead):
+        return lease.key, lease.receipt, "dead", outcome.reason[:_REASON_MOST], b""
+    return lease.key, lease.receipt, "done", "", b""
+
+
+def _value(attempt: int, channel: str, message: bytes) -> bytes:
+    """Return what the store keeps of an entry beside its due time."""
+    return b"%d %b %b" % (attempt, channel.encode(), message)
+
+
+def _entry(key: str, value: bytes, due: int | None, held: bool, reason: bytes) -> Entry:
+    try:
+        attempt, channel, message = value.split(b" ", 2)
+        return Entry(key, channel.decode(), message, due, held, int(attempt), _text(reason))
+    except ValueError:
+        return Entry(key, "", value, due, held, 1, _text(reason))  # somebody's hands were in it
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")

@@ -1,0 +1,101 @@
+"""Runs the scripts of `lua/`, and single commands, on the running event loop's connections."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import NoScriptError, RedisError
+
+from .connections import Connect
+from .exceptions import StoreAway
+from .wake import Ear
+
+logger = logging.getLogger(__name__)
+
+_KEYS = ("entries", "readers", "nudged", "dead", "reasons", "channels", "clock", "schedulers")
+_LUA = Path(__file__).parent / "lua"
+
+
+class _Script:
+    def __init__(self, path: Path) -> None:
+        self.load((_LUA / "prelude.lua").read_text() + path.read_text())
+
+    def load(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class _Link:
+    """What belongs to one event loop."""
+
+    def __init__(self, connect: Connect, tags: Sequence[str]) -> None:
+        self.client = connect()
+        self.ear = Ear(connect, [f"{tag}:wake" for tag in tags])
+
+
+class Scripts:
+    """The scripts, as one would call functions of the store.
+
+    :param connect: makes a client for the running event loop.
+    :param tags: of the shards.
+    """
+
+    def __init__(self, connect: Connect, tags: Sequence[str]) -> None:
+        self._connect = connect
+        self._tags = tags
+        self._keys = {tag: [f"{tag}:{name}" for name in _KEYS] for tag in tags}
+        self._scripts = {path.stem: _Script(path) for path in _LUA.glob("*.lua") if path.stem != "prelude"}
+        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
+
+    async def run(self, name: str, tag: str, *arguments: Any) -> Any:
+        """Run a script on a shard and return its reply.
+
+        :raises StoreAway: if Redis does not answer, or cannot now; the script may have run or not.
+        """
+        script, keys = self._scripts[name], self._keys[tag]
+        client = self._link().client
+        try:
+            try:
+                return await client.evalsha(script.sha, len(keys), *keys, tag, *arguments)
+            except NoScriptError:
+                return await client.eval(script.text, len(keys), *keys, tag, *arguments)
+        except RedisError as error:
+            if "WRONGTYPE" in str(error) and name != "mend":
+                aside = await self.run("mend", tag)
+                logger.error("Keys of the wrong type are put aside, as %s.", ", ".join(map(repr, aside)) or "none")
+            raise StoreAway(f"{name}: {error or type(error).__name__}") from error
+
+    async def command(self, *words: Any) -> Any:
+        """Run one Redis command and return its reply.
+
+        :raises StoreAway: if Redis does not answer, or cannot now.
+        """
+        try:
+            return await self._link().client.execute_command(*words)
+        except RedisError as error:
+            raise StoreAway(f"{words[0]}: {error or type(error).__name__}") from error
+
+    @property
+    def ear(self) -> Ear:
+        """The running loop's ear for wake-up calls."""
+        return self._link().ear
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections."""
+        link = self._links.pop(asyncio.get_running_loop(), None)
+        if link is not None:
+            await link.ear.aclose()
+            await link.client.aclose()
+
+    def _link(self) -> _Link:
+        loop = asyncio.get_running_loop()
+        link = self._links.get(loop)
+        if link is None:
+            link = self._links[loop] = _Link(self._connect, self._tags)
+        return link
