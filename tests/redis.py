@@ -28,17 +28,19 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
-        self.folder = Path(self._folder.name)
-        own = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}"]
-        self._file.write_text("\n".join([*own, *self._config, ""]))
-        return self.start()
+        with contextlib.ExitStack() as stack:
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-")))
+            own = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}"]
+            self._file.write_text("\n".join([*own, *self._config, ""]))
+            stack.callback(self.kill)
+            self.start()
+            self._stack = stack.pop_all()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
-        self._folder.cleanup()
+        self._stack.close()
 
     @property
     def _file(self) -> Path:

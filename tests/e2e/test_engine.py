@@ -19,7 +19,8 @@ import pytest
 
 from tests.conftest import until
 from tests.e2e.conftest import Client, connect
-from tests.e2e.server import ROOT, ServerProcess, free_port, session_of
+from tests.e2e.server import ROOT, ServerProcess, session_of
+from tests.processes import free_port
 from tests.synth.process import SynthProcess
 
 LONG = {"mode": "clock", "length": 4}
