@@ -75,10 +75,26 @@ STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "frontend" / "static"]
 
 # Clients and work have a layer each: an update that finds its channel full may be dropped, a lease is given back.
-CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}},
-    "work": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
-}
+REDIS_URL = os.environ.get("REDIS_URL", "")
+if REDIS_URL:
+    # Whoever waits for a message waits for as long as there is none.
+    _HOST = {"address": REDIS_URL, "socket_timeout": None}
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [_HOST], "prefix": "progrock:clients:"},
+        },
+        "work": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            # A message that is older than its leases is of no use to anybody.
+            "CONFIG": {"hosts": [_HOST], "prefix": "progrock:work:", "expiry": 4},
+        },
+    }
+else:
+    CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}},
+        "work": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
+    }
 PROGROCK = {
     "SERVICES": {
         "synth": {
@@ -86,7 +102,8 @@ PROGROCK = {
             "OPTIONS": {"base_url": os.environ.get("SYNTH_URL", "http://127.0.0.1:8900")},
             "POLICY": {"interval": 200, "patience": 120_000, "deadline": 3_600_000},
         }
-    }
+    },
+    "STORE": REDIS_URL or "memory://",
 }
 
 LOGGING = {

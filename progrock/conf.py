@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 from .protocol import Text64
 from .step import Policy
+
+MEMORY = "memory://"
+_HOSTS = r"(?:[^@/\s]*@)?[^@/,?\s]+:\d+(?:,[^@/,?\s]+:\d+)*"
+_STORES = {
+    "memory://": r"memory://",
+    "redis://host:port/db": r"redis://\S+",
+    "rediss://host:port/db": r"rediss://\S+",
+    "unix://path": r"unix://\S+",
+    "redis+sentinel://host:port,host:port/service/db": rf"redis\+sentinel://{_HOSTS}/[^/?\s]+(?:/\d+)?(?:\?\S*)?",
+    "redis+cluster://host:port,host:port": rf"redis\+cluster://{_HOSTS}/?(?:\?\S*)?",
+}
 
 
 class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="upper"):
@@ -30,13 +42,13 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
 
     :param services: by name.
     :param default_service: what a start without a service starts; the only service, if there is one.
-    :param store: where the schedule lives; `memory://` is embedded mode.
+    :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
     :param max_unfinished: how many unfinished jobs an owner may have.
     """
 
     services: dict[Text64, ServiceConf] = {}
     default_service: str = ""
-    store: str = "memory://"
+    store: str = MEMORY
     max_unfinished: int = 100
 
     def __post_init__(self) -> None:
@@ -44,8 +56,13 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
             msgspec.structs.force_setattr(self, "default_service", next(iter(self.services)))
         if self.default_service and self.default_service not in self.services:
             raise ValueError(f"DEFAULT_SERVICE {self.default_service!r} is not one of the SERVICES")
-        if self.store != "memory://":
-            raise ValueError(f"STORE must be 'memory://', got {self.store!r}")
+        if not any(re.fullmatch(form, self.store) for form in _STORES.values()):
+            raise ValueError(f"STORE must be one of {', '.join(_STORES)}, got {_without_secrets(self.store)!r}")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether scheduler and worker run inside the one web process."""
+        return self.store == MEMORY
 
 
 def parse(setting: Mapping[str, Any]) -> Conf:
@@ -57,3 +74,8 @@ def parse(setting: Mapping[str, Any]) -> Conf:
         return msgspec.convert(dict(setting), Conf)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"PROGROCK: {error}") from None
+
+
+def _without_secrets(url: str) -> str:
+    """Return the URL without what stands before the host and in the query: a password may be in either."""
+    return re.sub(r"\?.*", "?...", re.sub(r"(\w://|^).*@", r"\1...@", url, flags=re.DOTALL), flags=re.DOTALL)

@@ -1,4 +1,7 @@
-"""Embedded mode: scheduler and worker inside the web process, started and stopped with the server."""
+"""Embedded mode: scheduler and worker inside the web process, started and stopped with the server.
+
+With a store outside the process they are processes of their own, and nothing here starts.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Engine:
 
 
 class Lifespan:
-    """An ASGI application around yours that starts and stops the engine by the lifespan protocol.
+    """An ASGI application around yours that starts and stops the engine, if there is one, by the lifespan protocol.
 
     Under a server that has no lifespan protocol, the engine starts with the first connection, and says so.
 
@@ -80,7 +83,7 @@ class Lifespan:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        if self._engine is None:
+        if self._engine is None and registry.conf().embedded:
             await self._start("with the first visitor: this server has no lifespan protocol, 'runserver' has")
         await self._application(scope, receive, send)
 
@@ -95,7 +98,8 @@ class Lifespan:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         try:
-            await self._start("with the server")
+            if registry.conf().embedded:
+                await self._start("with the server")
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error) or repr(error)})
             return

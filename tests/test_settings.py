@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from typing import Any
 
 import pytest
@@ -35,13 +36,64 @@ def test_the_only_service_is_the_default() -> None:
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": "1 s"}}}}, "Expected `int`, got `str`"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": 0}}}}, "interval must be at least 1, got 0"),
         ({"SERVICES": {"a": SERVICE}, "DEFAULT_SERVICE": "b"}, "DEFAULT_SERVICE 'b' is not one of the SERVICES"),
-        ({"STORE": "redis://x"}, "STORE must be 'memory://'"),
+        ({"STORE": "postgres://x"}, "STORE must be one of memory://, redis://host:port/db, "),
+        ({"STORE": "redis+cluster://a:1,b"}, "redis+cluster://host:port,host:port, got 'redis+cluster://a:1,b'"),
+        ({"STORE": "redis+sentinel://a:1,b:2"}, "redis+sentinel://host:port,host:port/service/db"),
+        ({"STORE": "redis://localhost:6379/0\n"}, r"got 'redis://localhost:6379/0\n'"),
     ],
 )
 def test_a_mistake_is_named(setting: dict[str, Any], says: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         parse(setting)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://",
+        "redis://localhost",
+        "redis://user:pass%40word@127.0.0.1:6379/3?protocol=2",
+        "rediss://:secret@redis.example:6380",
+        "unix:///run/redis.sock?db=1",
+        "redis+sentinel://a:26379,b:26379/mymaster",
+        "redis+sentinel://:secret@a:26379,[::1]:26379/mymaster/2",
+        "redis+cluster://a:7000",
+        "redis+cluster://user:secret@a:7000,b:7001,c:7002",
+    ],
+)
+def test_a_store_is_named_by_its_url(url: str) -> None:
+    conf = parse({"STORE": url})
+    assert conf.store == url
+    assert conf.embedded == (url == "memory://")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rediz://:secret@host:1/0",
+        "redis+cluster://user:sec@ret@host",
+        "user:secret@host",
+        "redis+sentinel://host:1?password=secret",
+        "redis://:secret \n@host",
+    ],
+)
+def test_a_store_that_is_refused_keeps_its_secret(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="host") as error:
+        parse({"STORE": url})
+    assert "ret" not in str(error.value)
+
+
+@pytest.mark.django_db
+def test_a_redis_in_the_environment_carries_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379/1")
+    found = runpy.run_path("config/settings.py")
+    assert found["PROGROCK"]["STORE"] == "redis://127.0.0.1:6379/1"
+    default, work = found["CHANNEL_LAYERS"]["default"], found["CHANNEL_LAYERS"]["work"]
+    assert default["BACKEND"] == "channels_redis.pubsub.RedisPubSubChannelLayer"
+    assert work["BACKEND"] == "channels_redis.core.RedisChannelLayer"
+    with override_settings(PROGROCK=found["PROGROCK"], CHANNEL_LAYERS=found["CHANNEL_LAYERS"]):
+        assert [error for error in run_checks() if (error.id or "").startswith("progrock")] == []
 
 
 @pytest.mark.parametrize(
