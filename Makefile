@@ -1,4 +1,5 @@
 # make rock   run the demo            PORT=8000 HOST=127.0.0.1
+#             as five processes       REDIS=1, or REDIS_URL=redis://host:6379/0
 # make test   run every check and test
 # make bench  measure                 JOBS=200 SECONDS=20 CLICKS=15
 # make lock   renew requirements/ and package-lock.json
@@ -9,13 +10,13 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test bench lock lint chromium clean
+.PHONY: rock test bench lock lint chromium redis clean
 .DELETE_ON_ERROR:
 
-rock: .venv/run.installed
+rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
-test: .venv/test.installed node_modules/.package-lock.json chromium lint
+test: .venv/test.installed node_modules/.package-lock.json chromium redis lint
 	$(BIN)/npm --silent test
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -64,6 +65,13 @@ chromium:
 	if [ "$$(id -u)" = 0 ]; then echo "Installing Chromium" && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null && exit 0; fi; \
 	echo "The browser tests need Chromium: sudo apt-get install chromium" >&2; exit 1
+
+# Only the program is wanted: each Redis of ours has a port of its own, whatever else the system starts.
+redis:
+	@command -v redis-server >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then echo "Installing Redis" && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null && exit 0; fi; \
+	echo "Redis is needed: sudo apt-get install redis-server" >&2; exit 1
 
 clean:
 	rm -rf .venv node_modules var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
