@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -18,15 +16,12 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import redis
+from .processes import ROOT, Processes, Trouble
+
 VAR_DIR = Path(os.environ.get("VAR_DIR", ROOT / "var"))
 ANY = "0.0.0.0"  # noqa: S104 (compared with, not listened on)
 START_MOST = 30.0
-STOP_MOST = 2.0
-
-
-class Trouble(Exception):
-    """Why it does not run, in one line."""
 
 
 def main() -> int:
@@ -34,7 +29,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
-    processes: dict[str, subprocess.Popen[bytes]] = {}
+    processes = Processes()
     lock: IO[str] | None = None
     try:
         _check_free(host, port)
@@ -42,22 +37,24 @@ def main() -> int:
         # It is a demo: whoever wants to see it wants to see what goes wrong in it.
         os.environ["DEBUG"] = "1"
         os.environ["ALLOWED_HOSTS"] = f"{_names_of(host)} {os.environ.get('ALLOWED_HOSTS', '')}"
+        apart = _use_redis(processes)
         say("Starting the synth")
-        synth = _spawn("synth", "--port", "0", "--home", str(VAR_DIR / "synth"), read=True)
-        processes["synth"] = synth
+        synth = processes.start("synth", *_python("synth", "--port", "0", "--home", str(VAR_DIR / "synth")), read=True)
         say("Migrating the database")
-        processes["migrate"] = _spawn("manage", "migrate", "--verbosity", "0")
-        if processes.pop("migrate").wait():
+        if processes.run("migrate", *_python("manage", "migrate", "--verbosity", "0")):
             raise Trouble("The database could not be migrated, see above.")
         os.environ["SYNTH_URL"] = _address_of(synth)
         say(f"The synth is at {os.environ['SYNTH_URL']}")
-        say("Starting the web server, with the engine in it")
-        processes["web"] = _spawn("manage", "runserver", "--noreload", "--skip-checks", f"{host}:{port}")
+        say(f"Starting the web server, {'a worker and the scheduler' if apart else 'with the engine in it'}")
+        processes.start("web", *_python("manage", "runserver", "--noreload", "--skip-checks", f"{host}:{port}"))
+        if apart:
+            processes.start("worker", *_python("manage", "runworker", "prog-rocker"))
+            processes.start("delay", *_python("manage", "rundelay"))
         address = f"http://{'127.0.0.1' if host == ANY else host}:{port}/"
         _wait_for(address, processes)
         say(f"Rock out: {address}   (Ctrl-C stops it)")
         while True:
-            _check_alive(processes)
+            processes.check()
             time.sleep(0.2)
     except KeyboardInterrupt:
         say("Stopping")
@@ -66,7 +63,7 @@ def main() -> int:
         print(f"rock: {trouble}", file=sys.stderr, flush=True)
         return 1
     finally:
-        _stop(processes)
+        processes.stop(last=("synth", "redis"))
         if lock:
             lock.close()
 
@@ -124,21 +121,21 @@ def _addresses(name: str) -> list[str]:
         return []
 
 
-def _die_with_parent() -> None:
-    # PR_SET_PDEATHSIG: nothing is left behind, even if this process is killed.
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def _use_redis(processes: Processes) -> bool:
+    """Leave the URL of a Redis that answers in REDIS_URL, if one is wanted, and return whether it is."""
+    if url := os.environ.get("REDIS_URL"):
+        redis.find(url)
+        return True
+    if os.environ.get("REDIS") != "1":
+        return False
+    say("Starting Redis")
+    os.environ["REDIS_URL"] = redis.start(processes, VAR_DIR / "redis")
+    say(f"Redis is at {os.environ['REDIS_URL']}")
+    return True
 
 
-def _spawn(module: str, *args: str, read: bool = False) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *args],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if read else subprocess.DEVNULL,
-        # Ctrl-C reaches this process alone, which then stops the others in order.
-        start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-    )
+def _python(module: str, *args: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *args)
 
 
 def _address_of(synth: subprocess.Popen[bytes]) -> str:
@@ -153,10 +150,10 @@ def _address_of(synth: subprocess.Popen[bytes]) -> str:
     return address
 
 
-def _wait_for(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_for(url: str, processes: Processes) -> None:
     until = time.monotonic() + START_MOST
     while time.monotonic() < until:
-        _check_alive(processes)
+        processes.check()
         try:
             with urllib.request.urlopen(url, timeout=1):
                 return
@@ -165,24 +162,6 @@ def _wait_for(url: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
         except OSError:
             time.sleep(0.05)
     raise Trouble(f"{url} did not answer within {START_MOST:.0f} s.")
-
-
-def _check_alive(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for name, process in processes.items():
-        if process.poll() is not None:
-            raise Trouble(f"The {name} process ended by itself (exit code {process.returncode}), see above.")
-
-
-def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    for process in reversed(processes.values()):
-        process.terminate()
-    until = time.monotonic() + STOP_MOST
-    for process in processes.values():
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, until - time.monotonic()))
-            continue
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":
