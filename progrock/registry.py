@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .conf import Conf, parse
-from .delay import DelayStore, Lease, MemoryStore
+from .delay import DelayStore, Lease, MemoryStore, RedisStore
 from .delay.entry import to_channel
 from .exceptions import UnknownService
 from .services import Service
@@ -38,7 +38,7 @@ def conf() -> Conf:
 @cache
 def store() -> DelayStore:
     """Return the schedule: one for the process."""
-    return MemoryStore()
+    return MemoryStore() if conf().embedded else RedisStore.from_url(conf().store)
 
 
 # An adapter keeps connections, which belong to the event loop that opened them.
@@ -90,6 +90,7 @@ async def aclose() -> None:
     """Let go of the running loop's connections."""
     for each in _services.pop(asyncio.get_running_loop(), {}).values():
         await each.aclose()
+    await store().aclose()
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from .merge import merge
 from .redis import RedisStore
 from .scheduler import HAND_OFF, Scheduler
 from .store import DelayStore
+from .worker import Worker
 
 __all__ = [
     "HAND_OFF",
@@ -29,5 +30,6 @@ __all__ = [
     "Status",
     "StoreAway",
     "StoreUnfit",
+    "Worker",
     "merge",
 ]

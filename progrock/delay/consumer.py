@@ -7,7 +7,7 @@ import logging
 import random
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -258,7 +258,10 @@ class SelfReschedulingConsumer(AsyncConsumer):
         except Exception as trouble:
             logger.warning("%s could not sign off: %r", self.channel_name, trouble)
         if self._batches:
-            _, late = await asyncio.wait(self._batches, timeout=self.drain / 1000)
+            # Whoever asks to stop a second time wants it now.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait(self._batches, timeout=self.drain / 1000)
+            late = [task for task in self._batches if not task.done()]
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
