@@ -59,10 +59,13 @@ class RedisStore(DelayStore):
     async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
         share = max(1, limit // len(self._tags))
         arguments = (share, duration * 1000, gap * 1000)
-        replies = await asyncio.gather(*(self._scripts.run("lease", tag, *arguments) for tag in self._tags))
+        ear = self._scripts.ear
+        ear.forget()
+        replies = await self._each("lease", *arguments)
         self._stood = all(reply[0] for reply in replies)
         leases: list[Lease] = []
-        for tag, (_, at, receipt, *items) in zip(self._tags, replies, strict=True):
+        for tag, (_, at, due, opens, receipt, *items) in zip(self._tags, replies, strict=True):
+            ear.plan(tag, at, due, opens)
             for reader, due, key, value, nudged in zip(*[iter(items)] * 5, strict=True):
                 try:
                     attempt, channel, message = value.split(b" ", 2)
@@ -139,7 +142,7 @@ class RedisStore(DelayStore):
         return entries
 
     async def dead(self, limit: int) -> list[Entry]:
-        replies = await asyncio.gather(*(self._scripts.run("dead", tag, limit) for tag in self._tags))
+        replies = await self._each("dead", limit)
         found = [each for items in replies for each in zip(*[iter(items)] * 4, strict=True)]
         found.sort(key=lambda each: each[1])
         return [_entry(_text(key), value, None, False, reason) for key, _, value, reason in found[:limit]]
@@ -165,24 +168,21 @@ class RedisStore(DelayStore):
         )
 
     async def beat(self, scheduler: str, ttl: int) -> None:
-        await asyncio.gather(*(self._scripts.run("beat", tag, scheduler, ttl * 1000) for tag in self._tags))
+        await self._each("beat", scheduler, ttl * 1000)
 
     async def sleep(self, cap: int) -> None:
-        end = asyncio.get_running_loop().time() + cap / 1000
-        with self._scripts.ear.sleeper() as sleeper:
-            replies = await asyncio.gather(*(self._scripts.run("next", tag) for tag in self._tags))
-            plans = [
-                (f"{tag}:wake", now, math.inf if due < 0 else due, opens)
-                for tag, (now, due, opens) in zip(self._tags, replies, strict=True)
-            ]
-            await sleeper.sleep(plans, end)
+        ear = self._scripts.ear
+        if not ear.planned:
+            for tag, plan in zip(self._tags, await self._each("next"), strict=True):
+                ear.plan(tag, *plan)
+        await ear.sleep(cap)
 
     async def depth(self) -> int:
         depths = await asyncio.gather(*(self._scripts.command("HLEN", f"{tag}:entries") for tag in self._tags))
         return sum(depths)
 
     async def status(self) -> Status:
-        replies = await asyncio.gather(*(self._scripts.run("status", tag) for tag in self._tags))
+        replies = await self._each("status")
         readers: dict[str, Reader] = {}
         schedulers: set[str] = set()
         for *_, names, present in replies:
@@ -222,6 +222,12 @@ class RedisStore(DelayStore):
         for at, lease in enumerate(leases):
             groups[self._tag(lease.key), lease.channel, lease.reader or lease.channel].append(at)
         return groups
+
+    async def _each(self, script: str, *arguments: str | int) -> list[Any]:
+        """Run a script on every shard and return the replies."""
+        if len(self._tags) == 1:
+            return [await self._scripts.run(script, self._tags[0], *arguments)]
+        return await asyncio.gather(*(self._scripts.run(script, tag, *arguments) for tag in self._tags))
 
     async def _each_shard(self, work: Callable[[str, Sequence[int]], Awaitable[None]], keys: Sequence[str]) -> None:
         """Do `work` for each shard with the positions of its keys."""

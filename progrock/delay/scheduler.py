@@ -75,7 +75,7 @@ class Scheduler:
                     if self._away:
                         self._away = False
                         logger.info("The delay store answers again.")
-                    if not leased:
+                    if leased < self._batch:
                         await self._store.sleep(self._cap)
                 except Exception as trouble:
                     # The store is away, or talks nonsense: entries get late, and somebody is told.

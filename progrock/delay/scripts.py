@@ -36,7 +36,7 @@ class _Link:
 
     def __init__(self, connect: Connect, tags: Sequence[str]) -> None:
         self.client = connect()
-        self.ear = Ear(connect, [f"{tag}:wake" for tag in tags])
+        self.ear = Ear(connect, tags)
 
 
 class Scripts:

@@ -7,8 +7,7 @@ import contextlib
 import logging
 import math
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .connections import Connect
@@ -16,44 +15,10 @@ from .connections import Connect
 logger = logging.getLogger(__name__)
 
 
-class Sleeper:
-    """One that sleeps until the earliest of what it knows, and hears of what comes earlier."""
-
-    def __init__(self) -> None:
-        self._heard: dict[str, float] = defaultdict(lambda: math.inf)
-        self._woken = asyncio.Event()
-
-    def hear(self, shard: str, due: float) -> None:
-        """Take note that something is due in a shard."""
-        if due < self._heard[shard]:
-            self._heard[shard] = due
-            self._woken.set()
-
-    async def sleep(self, plans: Sequence[tuple[str, int, float, int]], end: float) -> None:
-        """Return once something can be leased in any shard, at the latest at `end`, by the loop's clock.
-
-        :param plans: of each shard its name, its time, when something can be leased, and from when on it may be, all in
-            microseconds of its clock.
-        """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while True:
-            soonest = min(
-                began + (max(min(due, self._heard[shard]), opens) - now) / 1_000_000 for shard, now, due, opens in plans
-            )
-            left = min(soonest, end) - loop.time()
-            if left <= 0:
-                return
-            self._woken.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._woken.wait()
-
-
 class Ear:
-    """One event loop's subscription to the wake-up calls of all shards.
+    """What one event loop knows of when something can be leased, and its subscription to what comes earlier.
 
-    :param shards: the names of the channels.
+    :param shards: their tags.
     """
 
     retry = (0.05, 0.5)
@@ -62,20 +27,43 @@ class Ear:
     def __init__(self, connect: Connect, shards: Sequence[str]) -> None:
         self._connect = connect
         self._shards = shards
-        self._sleepers: set[Sleeper] = set()
+        # Of each shard: by how much its clock is behind the loop's, when something is due, and from when on it may be
+        # leased; seconds.
+        self._plans: dict[str, tuple[float, float, float]] = {}
+        self._heard: dict[str, float] = {}
+        self._woken = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
 
-    @contextlib.contextmanager
-    def sleeper(self) -> Iterator[Sleeper]:
-        """Return a sleeper that hears from now on. Subscribes, if nobody has yet."""
+    @property
+    def planned(self) -> bool:
+        """Whether there is a plan of each shard."""
+        return len(self._plans) == len(self._shards)
+
+    def forget(self) -> None:
+        """Forget what was heard: the store is about to be asked."""
+        self._heard.clear()
+
+    def plan(self, shard: str, now: int, due: int, opens: int) -> None:
+        """Take note of what the store has answered, in microseconds of its clock; a `due` of -1 is never."""
+        behind = asyncio.get_running_loop().time() - now / 1_000_000
+        self._plans[shard] = (behind, math.inf if due < 0 else due / 1_000_000, opens / 1_000_000)
+
+    async def sleep(self, cap: int) -> None:
+        """Return once something can be leased, as far as is known, at the latest after `cap` ms."""
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        sleeper = Sleeper()
-        self._sleepers.add(sleeper)
-        try:
-            yield sleeper
-        finally:
-            self._sleepers.discard(sleeper)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + cap / 1000
+        while (left := min(end, self._soonest()) - loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._woken.wait()
+
+    def _soonest(self) -> float:
+        return min(
+            behind + max(min(due, self._heard.get(shard, due)), opens)
+            for shard, (behind, due, opens) in self._plans.items()
+        )
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -90,7 +78,7 @@ class Ear:
             client = self._connect()
             try:
                 async with client.pubsub() as pubsub:
-                    await pubsub.subscribe(*self._shards)
+                    await pubsub.subscribe(*(f"{shard}:wake" for shard in self._shards))
                     while True:
                         # With a timeout it returns None after it; without, redis-py 8 raises after socket_timeout.
                         self._hear(await pubsub.get_message(timeout=10))
@@ -104,13 +92,16 @@ class Ear:
     def _hear(self, message: dict[str, Any] | None) -> None:
         if message is None or message["type"] not in ("message", "subscribe"):
             return
-        shard = message["channel"].decode()
+        shard = message["channel"].decode().removesuffix(":wake")
         if message["type"] == "subscribe":
             due = -math.inf  # nobody knows what was said before: look now
         else:
             try:
-                due = float(int(message["data"]))
+                due = int(message["data"]) / 1_000_000
             except ValueError:
                 return  # somebody else's word on our channel
-        for sleeper in self._sleepers:
-            sleeper.hear(shard, due)
+        if due < self._heard.get(shard, math.inf):
+            self._heard[shard] = due
+            # Everybody who sleeps now, and nobody later.
+            self._woken.set()
+            self._woken.clear()

@@ -40,7 +40,8 @@ async def redis_bench(server: RedisServer, *, prefix: str = "delay", shards: int
         script.load(script.text.replace("call('TIME')", "call('HMGET', 'host:clock', 'seconds', 'microseconds')"))
     await scripts.command("HSET", "host:clock", "seconds", EPOCH // 1_000_000, "microseconds", 0)
 
-    await store.sleep(5_000)  # the first one ends as soon as it can hear
+    await store.sleep(5_000)  # the first one ends as soon as it can hear,
+    await store.lease(1, 1)  # and then it is for the store to be asked
 
     async def advance(milliseconds: int) -> None:
         await scripts.command("HINCRBY", "host:clock", "microseconds", milliseconds * 1000)

@@ -4,8 +4,8 @@
 -- ARGV[3]  duration of the hold
 -- ARGV[4]  gap: how long nothing is given after a lease that gave less than its limit
 --
--- Returns 1 if the store has its marker, the time, the receipt of all of them, and for each: reader, due, key,
--- value, 1 if it is nudged.
+-- Returns 1 if the store has its marker; the time, when something can be leased next, and when the gap ends, as
+-- next.lua does; the receipt of all of them; and for each: reader, due, key, value, 1 if it is nudged.
 
 local time = now()
 local limit, duration, gap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -13,8 +13,11 @@ local kept = call('HMGET', clock, 'stood', 'open')
 -- Even: handed. The hold ends after now, so no receipt of it can have been given before.
 local receipt = time + duration
 receipt = receipt - receipt % 2
-local reply = { kept[1] and 1 or 0, time, receipt }
-if (tonumber(kept[2] or 0) or 0) > time then
+local open = tonumber(kept[2] or 0) or 0
+local known = each_reader()
+local reply = { kept[1] and 1 or 0, time, -1, open, receipt }
+if open > time then
+    reply[3] = soonest(time, known)
     return reply
 end
 
@@ -34,7 +37,7 @@ local function release(reader)
 end
 
 local offers, names = {}, {}
-for _, reader in ipairs(each_reader()) do
+for _, reader in ipairs(known) do
     release(reader)
     local taken = call('ZCARD', at(reader.name))
     reader.free = reader.slots - taken
@@ -115,6 +118,8 @@ for reader, held in pairs(added) do
     batch('ZADD', at(reader), held)
 end
 if count > 0 then
-    call('HSET', clock, 'open', count < limit and time + gap or time)
+    reply[4] = count < limit and time + gap or time
+    call('HSET', clock, 'open', reply[4])
 end
+reply[3] = soonest(time, known)
 return reply

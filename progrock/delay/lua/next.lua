@@ -4,18 +4,4 @@
 
 local time = now()
 local open = tonumber(call('HGET', clock, 'open') or 0) or 0
-local soonest = nil
-for _, reader in ipairs(each_reader()) do
-    local ends = head(reader.name)
-    local first = nil
-    if reader.till > time and call('ZCARD', at(reader.name)) < reader.slots then
-        first = head(reader.channel)
-    end
-    if ends then
-        soonest = math.min(soonest or ends, ends)
-    end
-    if first then
-        soonest = math.min(soonest or first, first)
-    end
-end
-return { time, soonest or -1, open }
+return { time, soonest(time, each_reader()), open }

@@ -138,6 +138,18 @@ local function scores(name, keys)
     return list
 end
 
+-- When something can be leased: a first entry of a channel with a free slot is due, or a hold ends. -1 if never.
+local function soonest(time, known)
+    local first = math.huge
+    for _, reader in ipairs(known) do
+        first = math.min(first, head(reader.name) or first)
+        if reader.till > time and call('ZCARD', at(reader.name)) < reader.slots then
+            first = math.min(first, head(reader.channel) or first)
+        end
+    end
+    return first < math.huge and first or -1
+end
+
 -- Call a command with a list of arguments, as often as it takes. Sizes are even, so that no pair is torn.
 local function batch(command, key, args)
     for i = 1, #args, CHUNK do

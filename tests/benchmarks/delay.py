@@ -1,0 +1,151 @@
+"""`make bench-delay`: no-op steps through real schedulers, real workers and a real Redis.
+
+JOBS entries take STEPS steps each, EVERY_MS milliseconds apart with 10 % jitter, their first due times spread over
+EVERY_MS. The last line is one JSON object: CPU of all processes and Redis in seconds for 1,000 steps, start-up
+left out; lateness from due to the worker's hands, by the store's clock; lost and doubled as the steps count themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from progrock.delay import NewEntry, RedisStore
+from tests.benchmarks.delay_asgi import CHANNEL, PADDING
+from tests.processes import die_with_parent
+from tests.redis import RedisServer
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAD = 1_000
+"""Milliseconds from the seeding to the first due time."""
+
+
+def _figure(name: str, default: int) -> int:
+    return int(os.environ.get(name, default))
+
+
+class Processes:
+    """Schedulers, workers and their Redis.
+
+    :param folder: where the workers leave what they saw.
+    """
+
+    def __init__(self, redis: RedisServer, folder: Path, workers: int, schedulers: int) -> None:
+        environment = {
+            **os.environ,
+            "DEBUG": "1",
+            "DJANGO_SETTINGS_MODULE": "tests.benchmarks.delay_settings",
+            "REDIS_URL": redis.url,
+            "VAR_DIR": str(folder),
+            "STEPS_FOLDER": str(folder),
+            "LOG_LEVEL": "WARNING",
+        }
+        commands = [["rundelay"]] * schedulers + [["runworker", CHANNEL]] * workers
+        self.running = [
+            subprocess.Popen(
+                [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, preexec_fn=die_with_parent
+            )
+            for command in commands
+        ]
+        self._all = [psutil.Process(pid) for pid in [redis.pid, *(each.pid for each in self.running)]]
+
+    def cpu(self) -> list[float]:
+        """Return the CPU seconds of each: Redis, schedulers, workers."""
+        return [sum(each.cpu_times()[:2]) for each in self._all]
+
+    def stop(self) -> None:
+        """Have the workers write down what they saw."""
+        for each in self.running:
+            each.send_signal(signal.SIGTERM)
+        for each in self.running:
+            each.wait(30)
+
+
+async def measure(
+    *, jobs: int, every_ms: int, steps: int, workers: int, schedulers: int, within: float = 600
+) -> dict[str, Any]:
+    """Run it once and return the figures.
+
+    :param within: seconds after which it is given up.
+    """
+    with tempfile.TemporaryDirectory() as name, RedisServer() as redis:
+        folder = Path(name)
+        processes = Processes(redis, folder, workers, schedulers)
+        store = RedisStore.from_url(redis.url)
+        until = time.monotonic() + 30
+        while True:
+            status = await store.status()
+            if len(status.readers) == workers and len(status.schedulers) == schedulers:
+                break
+            assert time.monotonic() < until, f"expected all processes within 30 s, got {status}"
+            await asyncio.sleep(0.1)
+        first = b"%9d" % 0 + PADDING
+        for n in range(0, jobs, 1000):
+            some = range(n, min(n + 1000, jobs))
+            await store.schedule(
+                [NewEntry(f"job-{each}", CHANNEL, first, LEAD + random.randrange(every_ms)) for each in some]
+            )
+        cpu, began = processes.cpu(), time.monotonic()
+        # The reconciler's entry stays: nobody serves its channel here.
+        while await store.depth() > 1 and time.monotonic() - began < within:
+            await asyncio.sleep(0.25)
+        seconds = time.monotonic() - began - LEAD / 1000
+        used = [after - before for before, after in zip(cpu, processes.cpu(), strict=True)]
+        await store.aclose()
+        processes.stop()
+        seen = array("q")
+        for file in folder.glob("*.steps"):
+            seen.frombytes(file.read_bytes())
+    taken = list(zip(seen[0::3], seen[1::3], strict=True))
+    late = sorted(seen[2::3])
+    cost = [each / len(taken) * 1000 for each in used]
+    return {
+        "jobs": jobs,
+        "every_ms": every_ms,
+        "workers": workers,
+        "schedulers": schedulers,
+        "steps_per_s": round(len(taken) / seconds),
+        "cpu_s_per_1000": round(sum(cost), 4),
+        "cpu_redis": round(cost[0], 4),
+        "cpu_schedulers": round(sum(cost[1 : 1 + schedulers]), 4),
+        "cpu_workers": round(sum(cost[1 + schedulers :]), 4),
+        "late_p50_ms": _percentile(late, 0.5),
+        "late_p99_ms": _percentile(late, 0.99),
+        "lost": jobs * steps - len(set(taken)),
+        "doubled": len(taken) - len(set(taken)),
+    }
+
+
+def _percentile(ordered: list[int], part: float) -> float:
+    """Return the value in milliseconds that `part` of the values in microseconds do not exceed."""
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] / 1000, 1)
+
+
+def main() -> None:
+    """Run it as the environment says."""
+    figures = asyncio.run(
+        measure(
+            jobs=_figure("JOBS", 1000),
+            every_ms=_figure("EVERY_MS", 1000),
+            steps=_figure("STEPS", 20),
+            workers=_figure("WORKERS", 1),
+            schedulers=_figure("SCHEDULERS", 1),
+        )
+    )
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
