@@ -17,7 +17,7 @@ from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 
 from .entry import LEASES, Again, Dead, Lease, Outcome, from_channel
-from .merge import merge
+from .merge import as_ready
 from .store import DelayStore
 
 logger = logging.getLogger(__name__)
@@ -84,14 +84,14 @@ class SelfReschedulingConsumer(AsyncConsumer):
         The default calls :meth:`step` for each.
         """
 
-        async def one(lease: Lease) -> AsyncGenerator[tuple[Lease, Outcome], None]:
+        async def one(lease: Lease) -> tuple[Lease, Outcome]:
             try:
-                yield lease, await self.step(lease)
+                return lease, await self.step(lease)
             except Exception as trouble:
                 logger.exception("A step of %s failed.", lease.key)
-                yield lease, self.retry(lease, repr(trouble))
+                return lease, self.retry(lease, repr(trouble))
 
-        async with aclosing(merge(one(lease) for lease in leases)) as outcomes:
+        async with aclosing(as_ready(one(lease) for lease in leases)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 

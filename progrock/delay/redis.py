@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from .connections import Connect, connector
 from .entry import Again, Dead, Entry, Lease, NewEntry, Outcome, Reader, Status
 from .exceptions import StoreUnfit
@@ -19,6 +21,7 @@ from .store import DelayStore
 logger = logging.getLogger(__name__)
 
 _REASON_MOST = 500
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class RedisStore(DelayStore):
@@ -48,8 +51,10 @@ class RedisStore(DelayStore):
         receipts: list[int | None] = [None] * len(entries)
 
         async def schedule(tag: str, positions: Sequence[int]) -> None:
-            arguments = (each for at in positions for each in _inserting(entries[at]))
-            replies = await self._scripts.run("schedule", tag, int(replace), *arguments)
+            some = [entries[at] for at in positions]
+            items = _encode([(new.key, new.channel, new.delay * 1000) for new in some])
+            values = [_value(1, new.channel, new.message) for new in some]
+            replies = await self._scripts.run("schedule", tag, int(replace), items, *values)
             for at, due in zip(positions, replies, strict=True):
                 receipts[at] = due or None
 
@@ -64,14 +69,24 @@ class RedisStore(DelayStore):
         replies = await self._each("lease", *arguments)
         self._stood = all(reply[0] for reply in replies)
         leases: list[Lease] = []
+        names = _Names()
         for tag, (_, at, due, opens, receipt, *items) in zip(self._tags, replies, strict=True):
             ear.plan(tag, at, due, opens)
-            for reader, due, key, value, nudged in zip(*[iter(items)] * 5, strict=True):
+            for reader, score, key, value, nudged in zip(*[iter(items)] * 5, strict=True):
+                # A due time that is no whole number was set by hand.
+                since = int(score) if score.isdigit() else at
                 try:
                     attempt, channel, message = value.split(b" ", 2)
-                    name = reader.decode()
                     lease = Lease(
-                        key.decode(), channel.decode(), message, receipt, due, at, int(attempt), nudged == 1, name
+                        key.decode(),
+                        names[channel],
+                        message,
+                        receipt,
+                        since,
+                        at,
+                        int(attempt),
+                        nudged == 1,
+                        names[reader],
                     )
                 except ValueError:
                     await self._put_aside(tag, reader, key, receipt, value)
@@ -83,16 +98,15 @@ class RedisStore(DelayStore):
         """Let an entry die that no reader could make sense of."""
         reason = f"Expected '<attempt> <channel> <message>', got {value[:40]!r}."
         logger.error("The entry %r is put aside as dead: %s", key, reason)
-        await self._scripts.run("settle", tag, "", reader, key, receipt, "dead", reason, b"")
+        await self._scripts.run("settle", tag, "", reader, _encode([(_raw(key), receipt, "dead", reason)]), b"")
 
     async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
         renewed: list[Lease | None] = [None] * len(leases)
 
         async def renew(tag: str, channel: str, place: str, positions: list[int]) -> None:
-            pairs = (each for at in positions for each in (leases[at].key, leases[at].receipt))
-            now, receipts, nudged = await self._scripts.run(
-                "renew", tag, duration * 1000, reader, channel, place, *pairs
-            )
+            items = _encode([(leases[at].key, leases[at].receipt) for at in positions])
+            arguments = (duration * 1000, reader, channel, place, items)
+            now, receipts, nudged = await self._scripts.run("renew", tag, *arguments)
             for at, receipt, mark in zip(positions, receipts, nudged or [0] * len(receipts), strict=True):
                 if receipt:
                     old = leases[at]
@@ -108,8 +122,10 @@ class RedisStore(DelayStore):
         accepted = [False] * len(outcomes)
 
         async def settle(tag: str, channel: str, place: str, positions: list[int]) -> None:
-            arguments = (each for at in positions for each in _settling(*outcomes[at]))
-            replies = await self._scripts.run("settle", tag, channel, place, *arguments)
+            some = [outcomes[at] for at in positions]
+            items = _encode([(lease.key, lease.receipt, *_words(outcome)) for lease, outcome in some])
+            values = [_next_value(lease, outcome) for lease, outcome in some]
+            replies = await self._scripts.run("settle", tag, channel, place, items, *values)
             for at, reply in zip(positions, replies, strict=True):
                 accepted[at] = reply == 1
 
@@ -247,21 +263,33 @@ class RedisStore(DelayStore):
         return found
 
 
-def _inserting(new: NewEntry) -> tuple[str | int | bytes, ...]:
-    """Return the arguments of `schedule.lua` for one entry."""
-    return new.key, new.channel, new.delay * 1000, _value(1, new.channel, new.message)
+class _Names(dict[bytes, str]):
+    """Names as text, decoded once: a batch has few of them."""
+
+    def __missing__(self, name: bytes) -> str:
+        self[name] = text = name.decode()
+        return text
 
 
-def _settling(lease: Lease, outcome: Outcome) -> tuple[str | int | bytes, ...]:
-    """Return the arguments of `settle.lua` for one outcome."""
+def _words(outcome: Outcome) -> tuple[int | str, bool | str]:
+    """Return what `settle.lua` calls an outcome."""
     if isinstance(outcome, Again):
-        same = outcome.message is None and outcome.attempt == lease.attempt
-        message = lease.message if outcome.message is None else outcome.message
-        value = b"" if same else _value(outcome.attempt, lease.channel, message)
-        return lease.key, lease.receipt, outcome.delay * 1000, int(outcome.nudged), value
+        return outcome.delay * 1000, outcome.nudged
     if isinstance(outcome, Dead):
-        return lease.key, lease.receipt, "dead", outcome.reason[:_REASON_MOST], b""
-    return lease.key, lease.receipt, "done", "", b""
+        return "dead", outcome.reason[:_REASON_MOST]
+    return "done", ""
+
+
+def _next_value(lease: Lease, outcome: Outcome) -> bytes:
+    """Return what the store keeps from here on, nothing if that is what it has."""
+    if not isinstance(outcome, Again) or (outcome.message is None and outcome.attempt == lease.attempt):
+        return b""
+    return _value(outcome.attempt, lease.channel, lease.message if outcome.message is None else outcome.message)
+
+
+def _raw(key: bytes) -> msgspec.Raw:
+    """Return a key that is no text as the string that Lua takes it for."""
+    return msgspec.Raw(b"\xdb" + len(key).to_bytes(4, "big") + key)
 
 
 def _value(attempt: int, channel: str, message: bytes) -> bytes:

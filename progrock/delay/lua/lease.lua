@@ -56,58 +56,76 @@ for _, reader in ipairs(known) do
     end
 end
 
-local found = {}
+-- What is due, by channel, in three lists side by side.
+local keys, dues, from, count = {}, {}, {}, 0
 for _, channel in ipairs(names) do
     local most = math.min(limit, offers[channel].total)
     local some = call('ZRANGE', at(channel), '-inf', time, 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
     for i = 1, #some, 2 do
-        found[#found + 1] = { key = some[i], due = tonumber(some[i + 1]), channel = channel }
+        count = count + 1
+        keys[count], dues[count], from[count] = some[i], some[i + 1], channel
     end
 end
 if #names > 1 then
-    table.sort(found, function(a, b)
-        return a.due < b.due or a.due == b.due and a.key < b.key
+    local order = {}
+    for i = 1, count do
+        order[i] = { tonumber(dues[i]), keys[i], from[i], dues[i] }
+    end
+    table.sort(order, function(a, b)
+        return a[1] < b[1] or a[1] == b[1] and a[2] < b[2]
     end)
+    count = math.min(limit, count)
+    keys = {} -- the tail must go
+    for i = 1, count do
+        keys[i], from[i], dues[i] = order[i][2], order[i][3], order[i][4]
+    end
 end
-local count = math.min(limit, #found)
 
 -- One reader is filled before the next gets any: a message for each would cost more than it brings.
-local function reader_for(offer)
-    if not offer.filling or offer.filling.free == 0 then
-        offer.filling = nil
-        for _, reader in ipairs(offer) do
-            local best = offer.filling
-            if not best or reader.free > best.free or reader.free == best.free and reader.name > best.name then
-                offer.filling = reader
-            end
+local function freest(offer)
+    local best = offer[1]
+    for _, reader in ipairs(offer) do
+        if reader.free > best.free or reader.free == best.free and reader.name > best.name then
+            best = reader
         end
     end
-    offer.filling.free = offer.filling.free - 1
-    return offer.filling.name
+    return best
 end
 
-local keys, removed, added = {}, {}, {}
-for i = 1, count do
-    keys[i] = found[i].key
-end
+local score = string.format('%.0f', receipt)
 local nudges = count > 0 and marks(keys)
+local removed, added, size = {}, {}, #reply
 for i = 1, count, CHUNK do
     local values = call('HMGET', entries, unpack(keys, i, math.min(i + CHUNK - 1, count)))
     for j = 1, #values do
-        local entry = found[i + j - 1]
-        local gone = removed[entry.channel] or {}
-        gone[#gone + 1] = entry.key
-        removed[entry.channel] = gone
+        local n = i + j - 1
+        local key, channel = keys[n], from[n]
+        local gone = removed[channel]
+        if not gone then
+            gone = { n = 0 }
+            removed[channel] = gone
+        end
+        gone.n = gone.n + 1
+        gone[gone.n] = key
         -- Without a value there is nothing to hand out: half an entry is forgotten.
         if values[j] then
-            local reader = reader_for(offers[entry.channel])
-            local held = added[reader] or {}
-            held[#held + 1] = receipt
-            held[#held + 1] = entry.key
-            added[reader] = held
-            local n = #reply
-            reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = reader, entry.due, entry.key, values[j]
-            reply[n + 5] = nudges and nudges[i + j - 1] or 0
+            local offer = offers[channel]
+            local reader = offer.filling
+            if not reader or reader.free == 0 then
+                reader = freest(offer)
+                offer.filling = reader
+            end
+            reader.free = reader.free - 1
+            local held = added[reader.name]
+            if not held then
+                held = { n = 0 }
+                added[reader.name] = held
+            end
+            held[held.n + 1], held[held.n + 2] = score, key
+            held.n = held.n + 2
+            reply[size + 1], reply[size + 2], reply[size + 3] = reader.name, dues[n], key
+            reply[size + 4], reply[size + 5] = values[j], nudges and nudges[n] or 0
+            size = size + 5
         end
     end
 end

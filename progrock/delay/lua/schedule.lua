@@ -1,7 +1,8 @@
 -- Insert entries.
 --
 -- ARGV[2]  "1" to replace what is there, "0" to leave it alone
--- ARGV[3…] key, channel, delay, value, and so on
+-- ARGV[3]  MessagePack of a list of {key, channel, delay}
+-- ARGV[4…] for each, its value
 --
 -- Returns for each its due time, 0 if its key was there.
 
@@ -10,8 +11,8 @@ local replace = ARGV[2] == '1'
 local known = nil
 local heads, soonest = {}, nil
 local receipts = {}
-for i = 3, #ARGV, 4 do
-    local key, channel, delay, value = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+for i, item in ipairs(cmsgpack.unpack(ARGV[3])) do
+    local key, channel, delay = unpack(item)
     local there = call('HGET', entries, key)
     if there then
         known = known or each_reader()
@@ -30,7 +31,7 @@ for i = 3, #ARGV, 4 do
             heads[channel] = head(channel) or math.huge
             call('SADD', channels, channel)
         end
-        call('HSET', entries, key, value)
+        call('HSET', entries, key, ARGV[3 + i])
         call('ZADD', at(channel), due, key)
         receipts[#receipts + 1] = due
         if due < heads[channel] then

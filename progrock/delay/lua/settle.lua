@@ -2,16 +2,18 @@
 --
 -- ARGV[2]  channel: theirs
 -- ARGV[3]  where they are: with a reader, or at the channel if they were never leased
--- ARGV[4…] key, receipt, what, more, value, and so on. What is "done"; or "dead", and more says why; or a delay, and
---          more is "1" if the next look is nudged. An empty value leaves the entry's as it is.
+-- ARGV[4]  MessagePack of a list of {key, receipt, what, more}. What is a delay, and more says whether the next look
+--          is nudged; or it is "dead", and more says why; or it is "done".
+-- ARGV[5…] for each, its new value; an empty one leaves what is there
 --
 -- Returns for each 1 if it was accepted, else 0.
 
 local time = now()
 local channel, from = ARGV[2], ARGV[3]
-local keys, receipts = {}, {}
-for i = 4, #ARGV, 5 do
-    keys[#keys + 1], receipts[#receipts + 1] = ARGV[i], tonumber(ARGV[i + 1])
+local items = cmsgpack.unpack(ARGV[4])
+local keys, seen = {}, {}
+for i = 1, #items do
+    keys[i] = items[i][1]
 end
 local found, nudges = scores(from, keys), marks(keys)
 local first = head(channel)
@@ -19,34 +21,42 @@ local slots = parse_reader(call('HGET', readers, from) or '')
 local full = slots and call('ZCARD', at(from)) >= slots
 local accepted = {}
 local gone, due, values, done, died, why, calmed, marked = {}, {}, {}, {}, {}, {}, {}, {}
-local soonest = nil
-for i = 1, #keys do
-    local key, n = keys[i], 4 + (i - 1) * 5
-    local what, more, value = ARGV[n + 2], ARGV[n + 3], ARGV[n + 4]
-    accepted[i] = found[i] and found[i] == receipts[i] and 1 or 0
+local goes, again, changed = 0, 0, 0
+local soonest = math.huge
+for i = 1, #items do
+    local key, receipt, what, more = unpack(items[i])
+    local value = ARGV[4 + i]
+    -- A receipt is good once, also within a batch.
+    accepted[i] = found[i] == receipt and not seen[key] and 1 or 0
     if accepted[i] == 1 then
-        found[i] = false -- a receipt is good once, also within a batch
-        gone[#gone + 1] = key
-        if what == 'done' then
-            done[#done + 1] = key
-            if nudges and nudges[i] == 1 then
-                calmed[#calmed + 1] = key
-            end
-        elseif what == 'dead' then
-            died[#died + 1], died[#died + 2] = time, key
-            why[#why + 1], why[#why + 2] = key, more
-        else
+        seen[key] = true
+        goes = goes + 1
+        gone[goes] = key
+        local mark = nudges and nudges[i] == 1
+        if type(what) == 'number' then
             -- Nudged while it was running: due now. What was only handed has not been looked at, and keeps its delay.
-            local running = from ~= channel and receipts[i] % 2 == 1
-            local when = time + (running and nudges and nudges[i] == 1 and 0 or tonumber(what))
-            due[#due + 1], due[#due + 2] = when, key
-            soonest = math.min(soonest or when, when)
-            if more == '1' then
+            local running = from ~= channel and receipt % 2 == 1
+            local when = time + (running and mark and 0 or what)
+            again = again + 2
+            due[again - 1], due[again] = when, key
+            if when < soonest then
+                soonest = when
+            end
+            if more then
                 marked[#marked + 1] = key
             end
+        elseif what == 'done' then
+            done[#done + 1] = key
+            if mark then
+                calmed[#calmed + 1] = key
+            end
+        else
+            died[#died + 1], died[#died + 2] = time, key
+            why[#why + 1], why[#why + 2] = key, more
         end
         if value ~= '' and what ~= 'done' then
-            values[#values + 1], values[#values + 2] = key, value
+            changed = changed + 2
+            values[changed - 1], values[changed] = key, value
         end
     end
 end
@@ -58,13 +68,13 @@ batch('SREM', nudged, calmed)
 batch('SADD', nudged, marked)
 batch('ZADD', dead, died)
 batch('HSET', reasons, why)
-if soonest and first and soonest >= first then
-    soonest = nil -- who sleeps until the first knows already
+if first and soonest >= first then
+    soonest = math.huge -- who sleeps until the first knows already
 end
-if full and first and #gone > 0 then
-    soonest = math.min(soonest or first, first) -- there was no slot for it, now there is
+if full and first and goes > 0 then
+    soonest = math.min(soonest, first) -- there was no slot for it, now there is
 end
-if soonest then
+if soonest < math.huge then
     wake(soonest)
 end
 return accepted
