@@ -14,6 +14,7 @@ import websockets
 from playwright.async_api import Browser, async_playwright
 
 from tests.e2e.server import ServerProcess
+from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
 
 
@@ -24,9 +25,27 @@ def synth() -> Iterator[SynthProcess]:
 
 
 @pytest.fixture(scope="session")
-def server(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(synth.url, tmp_path_factory.mktemp("var")) as server:
+def embedded(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with the engine in it."""
+    with ServerProcess(synth.url, tmp_path_factory.mktemp("embedded")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def apart(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with worker, scheduler and Redis beside it."""
+    with RedisServer() as redis, ServerProcess(synth.url, tmp_path_factory.mktemp("apart"), redis=redis.url) as server:
+        yield server
+
+
+both = pytest.mark.parametrize("server", ["embedded", "apart"], indirect=True)
+"""Runs a test once on each of the two."""
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> ServerProcess:
+    server: ServerProcess = request.getfixturevalue(getattr(request, "param", "embedded"))
+    return server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The web server as a real process, with the embedded engine in it."""
+"""The web server as a real process, with the embedded engine in it, or with worker and scheduler beside it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -19,40 +20,17 @@ from tests.processes import free_port
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class ServerProcess:
-    """`with ServerProcess(synth_url, folder) as server: ... server.url`; may be stopped and started again.
+class Command:
+    """One of the project's commands as a real process; may be stopped and started again.
 
-    :param folder: where its database is.
-    :param command: what to run; `{port}` is replaced.
+    :param arguments: of Python.
     """
 
-    def __init__(
-        self,
-        synth_url: str,
-        folder: Path,
-        *,
-        command: tuple[str, ...] = ("manage.py", "runserver", "--noreload", "{port}"),
-    ) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.socket_url = f"ws://127.0.0.1:{self.port}/prog/"
-        self.environment = {**os.environ, "DEBUG": "1", "VAR_DIR": str(folder), "SYNTH_URL": synth_url}
-        self.environment.pop("DJANGO_SETTINGS_MODULE", None)
-        self._command = [sys.executable, *(part.format(port=self.port) for part in command)]
+    def __init__(self, arguments: Iterable[str], environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+        self._command = [sys.executable, *arguments]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as this object)
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> ServerProcess:
-        self.manage("migrate", "--verbosity", "0")
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-        if error is not None:
-            sys.stderr.write(self.log)
-        self._log.close()
 
     @property
     def pid(self) -> int:
@@ -73,9 +51,67 @@ class ServerProcess:
         )
         return self._process
 
+    def stop(self, number: int = signal.SIGTERM, within: float = 10) -> int:
+        """Ask it to stop and return its exit code."""
+        assert self._process
+        self._process.send_signal(number)
+        return self._process.wait(within)
+
+    def kill(self) -> None:
+        """Kill it and everything it started."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        """Forget what it has written."""
+        self._log.close()
+
+
+class ServerProcess(Command):
+    """`with ServerProcess(synth_url, folder) as server: ... server.url`.
+
+    :param folder: where its database is.
+    :param command: what to run; `{port}` is replaced.
+    :param redis: the URL of the Redis that is its store: a worker and a scheduler run beside it, are started, stopped
+        and killed with it. Without it, the engine runs inside the server.
+    """
+
+    def __init__(
+        self,
+        synth_url: str,
+        folder: Path,
+        *,
+        command: tuple[str, ...] = ("manage.py", "runserver", "--noreload", "{port}"),
+        redis: str = "",
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.socket_url = f"ws://127.0.0.1:{self.port}/prog/"
+        environment = {**os.environ, "DEBUG": "1", "VAR_DIR": str(folder), "SYNTH_URL": synth_url, "REDIS_URL": redis}
+        environment.pop("DJANGO_SETTINGS_MODULE", None)
+        super().__init__((part.format(port=self.port) for part in command), environment)
+        beside = [("runworker", "prog-rocker"), ("rundelay",)] if redis else []
+        self.beside = [Command(["manage.py", *arguments], environment) for arguments in beside]
+
+    def __enter__(self) -> ServerProcess:
+        self.manage("migrate", "--verbosity", "0")
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        for each in (self, *self.beside):
+            if error is not None:
+                sys.stderr.write(each.log)
+            each.close()
+
     def start(self, within: float = 20) -> ServerProcess:
-        """Start it and wait until it answers."""
-        self.spawn()
+        """Start all and wait until the server answers."""
+        for each in (self, *self.beside):
+            each.spawn()
         return self.wait(within)
 
     def wait(self, within: float = 20) -> ServerProcess:
@@ -95,17 +131,16 @@ class ServerProcess:
                 time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGINT, within: float = 10) -> int:
-        """Ask it to stop and return its exit code."""
-        assert self._process
-        self._process.send_signal(number)
-        return self._process.wait(within)
+        """Ask all to stop and return the exit code of the server."""
+        for each in self.beside:
+            assert each.stop(signal.SIGTERM, within) == 0, each.log
+        return super().stop(number, within)
 
     def kill(self) -> None:
-        """Kill it and everything it started."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """Kill all, and everything they started."""
+        super().kill()
+        for each in self.beside:
+            each.kill()
 
     def manage(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a management command on the same database, in a process of its own."""

@@ -13,7 +13,9 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.conftest import until
+from tests.e2e.conftest import both
 from tests.e2e.server import ServerProcess
+from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
 
 
@@ -82,6 +84,7 @@ async def progress_of(track: Locator) -> int:
     return int(await track.locator("[role=progressbar]").get_attribute("aria-valuenow") or 0)
 
 
+@both
 async def test_a_track_is_recorded_while_you_watch_and_can_be_played(rock: Rock) -> None:
     track = await rock.rock(3)
     seen: list[int] = []
@@ -109,6 +112,7 @@ async def test_a_track_is_recorded_while_you_watch_and_can_be_played(rock: Rock)
     assert await audio.evaluate("audio => audio.duration") == pytest.approx(3, abs=0.1)
 
 
+@both
 async def test_a_track_can_be_cancelled_midway(rock: Rock) -> None:
     track = await rock.rock(30)
 
@@ -122,6 +126,7 @@ async def test_a_track_can_be_cancelled_midway(rock: Rock) -> None:
     assert await progress_of(track) < 100
 
 
+@both
 async def test_a_reload_and_a_second_tab_find_it_running(
     rock: Rock, context: BrowserContext, server: ServerProcess
 ) -> None:
@@ -145,6 +150,7 @@ async def test_a_reload_and_a_second_tab_find_it_running(
     assert second.complaints == []
 
 
+@both
 async def test_a_second_tab_hears_of_a_new_track_by_itself(
     rock: Rock, context: BrowserContext, server: ServerProcess
 ) -> None:
@@ -182,10 +188,11 @@ async def test_it_works_by_keyboard_alone(rock: Rock) -> None:
     await rock.state(rock.tracks.first, "cancelled")
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["embedded", "apart"])
 async def test_a_job_goes_on_while_nobody_looks_and_a_restart_is_seen_and_survived(
-    browser: Browser, synth: SynthProcess, folder: Path
+    browser: Browser, synth: SynthProcess, redis: RedisServer, folder: Path, apart: bool
 ) -> None:
-    with ServerProcess(synth.url, folder) as server:
+    with ServerProcess(synth.url, folder, redis=redis.url if apart else "") as server:
         context = await browser.new_context()
         rock = await new_page(context, server)
         track = await rock.rock(8)
@@ -199,6 +206,7 @@ async def test_a_job_goes_on_while_nobody_looks_and_a_restart_is_seen_and_surviv
         await context.close()
 
 
+@both
 async def test_a_job_that_fails_says_why(rock: Rock, untroubled: SynthProcess) -> None:
     track = await rock.rock(30)
     await rock.state(track, "running")
@@ -207,6 +215,7 @@ async def test_a_job_that_fails_says_why(rock: Rock, untroubled: SynthProcess) -
     await expect(track).to_contain_text("does not know this track any more")
 
 
+@both
 async def test_a_remote_in_trouble_is_shown_while_it_lasts(rock: Rock, untroubled: SynthProcess) -> None:
     track = await rock.rock(5)
     await rock.state(track, "running")

@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
+import websockets
+from websockets.typing import Origin
 
 from tests.conftest import until
 from tests.e2e.conftest import Client, connect
@@ -84,7 +86,7 @@ def test_a_second_engine_on_the_same_database_is_refused(synth: SynthProcess, fo
         (line,) = [line for line in second.log.splitlines() if line.startswith("CommandError")]
         assert f"Process {server.pid} runs ProgRock on this database already. Stop it first" in line
         second.kill()
-        second._log.close()
+        second.close()
         with urllib.request.urlopen(server.url):
             pass
         server.stop()
@@ -167,8 +169,8 @@ class TestMakeRock:
             if process.stdout:
                 process.stdout.close()
 
-    def run(self, folder: Path, port: int | str) -> subprocess.Popen[str]:
-        environment = {**os.environ, "VAR_DIR": str(folder), "PORT": str(port)}
+    def run(self, folder: Path, port: int | str, **more: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "REDIS": "", "REDIS_URL": "", "VAR_DIR": str(folder), "PORT": str(port), **more}
         environment.pop("DJANGO_SETTINGS_MODULE", None)
         process = subprocess.Popen(
             [sys.executable, "-m", "config.rock"],
@@ -181,8 +183,8 @@ class TestMakeRock:
         self.started.append(process)
         return process
 
-    def up(self, folder: Path, port: int) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-        process = self.run(folder, port)
+    def up(self, folder: Path, port: int, **more: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+        process = self.run(folder, port, **more)
         assert process.stdout
         lines = []
         for line in process.stdout:
@@ -191,7 +193,7 @@ class TestMakeRock:
                 break
         assert f"http://127.0.0.1:{port}/" in lines[-1], lines
         children = psutil.Process(process.pid).children(recursive=True)
-        assert len(children) == 2
+        assert len(children) == (5 if "REDIS" in more else 2)
         return process, children
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -214,13 +216,51 @@ class TestMakeRock:
         process.communicate()
         assert psutil.wait_procs(children, timeout=5)[1] == []
 
-    def test_if_one_process_ends_all_do_and_it_says_which(self, folder: Path) -> None:
-        process, children = self.up(folder, free_port())
-        next(child for child in children if "synth" in child.cmdline()).kill()
+    @pytest.mark.parametrize(
+        ("name", "word", "more"),
+        [("synth", "synth", {}), ("delay", "rundelay", {"REDIS": "1"}), ("redis", "redis-server", {"REDIS": "1"})],
+    )
+    def test_if_one_process_ends_all_do_and_it_says_which(
+        self, folder: Path, name: str, word: str, more: dict[str, str]
+    ) -> None:
+        process, children = self.up(folder, free_port(), **more)
+        next(child for child in children if word in " ".join(child.cmdline())).kill()
         rest, _ = process.communicate(timeout=10)
         assert process.returncode == 1
-        assert "rock: The synth process ended by itself" in rest
+        assert f"rock: The {name} process ended by itself" in rest
         assert not any(child.is_running() for child in children)
+
+    async def test_with_redis_a_job_goes_to_its_end_in_five_processes(self, folder: Path) -> None:
+        port = free_port()
+        process, children = self.up(folder, port, REDIS="1")
+        url = f"127.0.0.1:{port}"
+        client = Client(await websockets.connect(f"ws://{url}/prog/", origin=Origin(f"http://{url}")))
+        await client.ask({"action": "start", "params": {"mode": "clock", "length": 1}})
+        assert (await client.hear_until(lambda frame: frame["complete"]))[-1]["state"] == "succeeded"
+        await client.connection.close()
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=10)
+        assert time.monotonic() - began < 3
+        assert process.returncode == 0
+        assert "Traceback" not in rest
+        assert "engine" not in rest
+        assert not any(child.is_running() for child in children)
+
+    @pytest.mark.parametrize(
+        ("more", "says"),
+        [
+            ({"REDIS": "1", "PATH": ""}, "There is no redis-server. Try: sudo make redis, or "),
+            ({"REDIS_URL": "redis://:secret@127.0.0.1:1"}, "The Redis of REDIS_URL cannot be used: "),
+            ({"REDIS_URL": "127.0.0.1:6379"}, "Expected REDIS_URL as redis://host:port/db"),
+        ],
+    )
+    def test_a_redis_that_cannot_be_used_is_one_clear_line(self, folder: Path, more: dict[str, str], says: str) -> None:
+        said, _ = self.run(folder, free_port(), **more).communicate(timeout=20)
+        lines = [line for line in said.splitlines() if line != "rock: Starting Redis"]
+        assert len(lines) == 1
+        assert lines[0].startswith(f"rock: {says}")
+        assert "secret" not in said
 
     def test_a_second_one_on_the_same_folder_is_one_clear_line(self, folder: Path) -> None:
         process, _ = self.up(folder, free_port())
@@ -243,11 +283,17 @@ class TestMakeRock:
         process.terminate()
         process.communicate()
 
-    @pytest.mark.parametrize("after", [0.05, 0.2, 0.5, 0.9])
-    def test_ctrl_c_during_the_start_is_quiet_too(self, folder: Path, after: float) -> None:
-        process = self.run(folder, free_port())
+    @pytest.mark.parametrize(
+        ("more", "first", "after"),
+        [({}, "the synth", after) for after in (0.05, 0.2, 0.5, 0.9)]
+        + [({"REDIS": "1"}, "Redis", after) for after in (0.01, 0.1, 1.2)],
+    )
+    def test_ctrl_c_during_the_start_is_quiet_too(
+        self, folder: Path, more: dict[str, str], first: str, after: float
+    ) -> None:
+        process = self.run(folder, free_port(), **more)
         assert process.stdout
-        assert process.stdout.readline() == "rock: Starting the synth\n"
+        assert process.stdout.readline() == f"rock: Starting {first}\n"
         time.sleep(after)  # anywhere in the start will do
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=10)
