@@ -1,16 +1,34 @@
-"""System checks: settings that cannot work, each with what to write instead."""
+"""System checks: settings that cannot work, or cost more than they must, each with what to write instead."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import redis
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import find_commands, get_commands
+from django.utils.module_loading import import_string
 
 from . import registry
+from .conf import Conf
+from .delay import HAND_OFF
+
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
+PUB_SUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
+CORE = "channels_redis.core.RedisChannelLayer"
+_HOSTS = '[{"address": "redis://host:port/db", "socket_timeout": None}]'
+_SENTINEL = '[{"sentinels": [("host", 26379)], "master_name": "service", "socket_timeout": None}]'
+_EMBEDDED = {"default": f'{{"BACKEND": "{IN_MEMORY}"}}', registry.WORK_LAYER: f'{{"BACKEND": "{IN_MEMORY}"}}'}
+_ON_REDIS = {
+    "default": f'{{"BACKEND": "{PUB_SUB}", "CONFIG": {{"hosts": {_HOSTS}}}}}',
+    registry.WORK_LAYER: f'{{"BACKEND": "{CORE}", "CONFIG": {{"hosts": {_HOSTS}, "expiry": {HAND_OFF // 1000 - 1}}}}}',
+}
 
 
 def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -21,15 +39,91 @@ def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
             registry.build(name)
     except ImproperlyConfigured as error:
         return [Error(str(error), id="progrock.E001")]
-    found: list[CheckMessage] = []
+    return [*_services(conf), *_layers(conf), *_commands(conf)]
+
+
+def _services(conf: Conf) -> Iterator[CheckMessage]:
     if not conf.services:
         hint = 'Write PROGROCK = {"SERVICES": {"name": {"BACKEND": "dotted.path.of.YourService"}}}.'
-        found.append(Error("PROGROCK declares no service.", hint=hint, id="progrock.E002"))
+        yield Error("PROGROCK declares no service.", hint=hint, id="progrock.E002")
+
+
+def _layers(conf: Conf) -> Iterator[CheckMessage]:
     layers = getattr(settings, "CHANNEL_LAYERS", {})
-    for alias in ("default", registry.WORK_LAYER):
-        if alias not in layers:
-            hint = (
-                f'For embedded mode: CHANNEL_LAYERS["{alias}"] = {{"BACKEND": "channels.layers.InMemoryChannelLayer"}}.'
-            )
-            found.append(Error(f"There is no channel layer {alias!r}.", hint=hint, id="progrock.E003"))
-    return found
+    for alias, right in (_EMBEDDED if conf.embedded else _ON_REDIS).items():
+        hint = f'Write CHANNEL_LAYERS["{alias}"] = {right}.'
+        try:
+            kinds = _kinds(layers[alias]["BACKEND"])
+        except (KeyError, ImportError) as error:
+            says = f"There is no channel layer {alias!r}{f': {error}' if isinstance(error, ImportError) else ''}."
+            yield Error(says, hint=hint, id="progrock.E003")
+            continue
+        config = layers[alias].get("CONFIG", {})
+        if conf.embedded:
+            yield from _embedded(alias, kinds, hint)
+        else:
+            yield from _on_redis(alias, kinds, config, hint)
+        if kinds & {PUB_SUB, CORE}:
+            yield from _hosts(alias, config.get("hosts") or ["redis://localhost:6379"])
+
+
+def _kinds(backend: str) -> set[str]:
+    """Return the layer's class and those it is made of, by name: whoever adds to one of Channels' keeps its ways."""
+    return {f"{each.__module__}.{each.__qualname__}" for each in import_string(backend).__mro__}
+
+
+def _embedded(alias: str, kinds: set[str], hint: str) -> Iterator[CheckMessage]:
+    if kinds & {PUB_SUB, CORE}:
+        says = f"The channel layer {alias!r} is a Redis, which embedded mode (STORE memory://) does not need."
+        hint += ' Or, to leave embedded mode, PROGROCK["STORE"] = "redis://host:port/db".'
+        yield checks.Warning(says, hint=hint, id="progrock.W002")
+
+
+def _on_redis(alias: str, kinds: set[str], config: Mapping[str, Any], hint: str) -> Iterator[CheckMessage]:
+    work = alias == registry.WORK_LAYER
+    if IN_MEMORY in kinds:
+        says = f"STORE is a Redis, but the channel layer {alias!r} is in memory: nothing in it leaves its process."
+        yield Error(says, hint=hint, id="progrock.E004")
+    elif work and PUB_SUB in kinds:
+        says = f"The channel layer {alias!r} is a pub/sub one: every worker would be sent every entry."
+        yield Error(says, hint=hint, id="progrock.E005")
+    elif work and CORE in kinds and (expiry := config.get("expiry", 60)) * 1000 >= HAND_OFF:
+        says = f"Messages of the channel layer {alias!r} live for {expiry} s, and the leases in them for less."
+        hint = f'Write CHANNEL_LAYERS["{alias}"]["CONFIG"]["expiry"] = {HAND_OFF // 1000 - 1}.'
+        yield checks.Warning(says, hint=hint, id="progrock.W004")
+    elif not work and CORE in kinds:
+        says = (
+            f"The channel layer {alias!r} costs ten times what the pub/sub one does, and a FLUSHALL empties its groups."
+        )
+        yield checks.Warning(says, hint=hint, id="progrock.W001")
+
+
+def _hosts(alias: str, hosts: Sequence[Any]) -> Iterator[CheckMessage]:
+    hint = f'Write CHANNEL_LAYERS["{alias}"]["CONFIG"]["hosts"] = {_HOSTS}.'
+    # channels_redis waits for a message for 5 s, and redis-py 8 gives up waiting for anything after 5 s.
+    default = 5 if int(redis.__version__.partition(".")[0]) >= 8 else None
+    forms = [_form(host) for host in hosts]
+    if any(form.get("socket_timeout", default) is not None for form in forms):
+        says = f"Whoever waits on the channel layer {alias!r} would get a TimeoutError after 5 s of silence."
+        yield Error(says, hint=hint, id="progrock.E006")
+    addresses = [str(form.get("address", "redis://")) for form in forms]
+    if not all(address.startswith(("redis://", "rediss://", "unix://")) for address in addresses):
+        says = f"The channel layer {alias!r} has an address that is no redis://, rediss:// or unix:// one."
+        yield Error(says, hint=f"{hint} Behind Sentinel, {_SENTINEL}.", id="progrock.E007")
+
+
+def _form(host: Any) -> Mapping[str, Any]:
+    """Return one of the layer's hosts in the one form that has room for everything."""
+    if isinstance(host, tuple | list):
+        return dict(zip(("host", "port"), host, strict=False))
+    return host if isinstance(host, dict) else {"address": host}
+
+
+def _commands(conf: Conf) -> Iterator[CheckMessage]:
+    """Django takes a command from the first app that has it."""
+    for name in find_commands(str(Path(__file__).parent / "management")):
+        owner = get_commands()[name]
+        if owner != "progrock" and (conf.embedded or name != "runserver"):
+            says = f"'manage.py {name}' is that of {owner!r}, not of 'progrock'."
+            hint = f'In INSTALLED_APPS, write "progrock" before "{owner}".'
+            yield checks.Warning(says, hint=hint, id="progrock.W003")

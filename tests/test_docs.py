@@ -47,6 +47,11 @@ def test_every_setting_is_listed_with_its_default() -> None:
         assert {name.upper() for name in struct.__struct_fields__} <= rows.keys()
 
 
+def test_every_check_is_listed() -> None:
+    listed = re.findall(r"^\| `(progrock\.[EW]\d+)` \|", SETTINGS, re.MULTILINE)
+    assert listed == sorted(set(re.findall(r'"(progrock\.[EW]\d+)"', (ROOT / "progrock/checks.py").read_text())))
+
+
 def test_every_word_of_the_glossary_is_there_once() -> None:
     words = re.findall(r"^\| \*\*([\w -]+)\*\* \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert words == sorted(words)
