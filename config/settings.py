@@ -14,9 +14,13 @@ VAR_DIR = Path(os.environ.get("VAR_DIR", BASE_DIR / "var"))
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = os.environ.get("DEBUG", "") == "1"
-SECRET_KEY = os.environ.get("SECRET_KEY", "not-secret-at-all" if DEBUG else "")
+SECRET_KEY = os.environ.get("SECRET_KEY") or ("not-secret-at-all" if DEBUG else "")
+if not SECRET_KEY and "SECRET_KEY_FILE" in os.environ:
+    SECRET_KEY = Path(os.environ["SECRET_KEY_FILE"]).read_text().strip()
 if not SECRET_KEY:
-    raise ImproperlyConfigured("Expected SECRET_KEY in the environment (or DEBUG=1, to try it out), got none.")
+    raise ImproperlyConfigured(
+        "Expected SECRET_KEY or SECRET_KEY_FILE in the environment (or DEBUG=1, to try it out), got none."
+    )
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "").split()
 
 INSTALLED_APPS = [

@@ -202,7 +202,8 @@ async def test_a_job_goes_on_while_nobody_looks_and_a_restart_is_seen_and_surviv
         await expect(track).to_contain_text("Connection lost")
         server.start()
         await rock.connected()
-        await rock.state(track, "succeeded", within=20)
+        # Whoever was killed in the middle of a step held its entry for 15 s.
+        await rock.state(track, "succeeded", within=40)
         await context.close()
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +138,31 @@ async def test_plain_daphne_starts_it_with_the_first_visitor_and_says_so(synth: 
         await client.ask({"action": "start", "params": {"mode": "clock", "length": 0.5}})
         assert (await client.hear_until(lambda frame: frame["complete"]))[-1]["state"] == "succeeded"
         await client.connection.close()
+
+
+def test_without_debug_the_page_has_its_files_and_its_key_is_in_one(synth: SynthProcess, folder: Path) -> None:
+    command = ("-m", "daphne", "-p", "{port}", "config.asgi:application")
+    key = folder / "key"
+    server = ServerProcess(synth.url, folder, command=command)
+    server.environment |= {"DEBUG": "", "SECRET_KEY": "", "SECRET_KEY_FILE": str(key), "ALLOWED_HOSTS": "127.0.0.1"}
+    key.touch()
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        server.manage("check")
+    assert refused.value.stderr.endswith("or DEBUG=1, to try it out), got none.\n")
+    key.write_text("a key\n")
+    with server:
+        with urllib.request.urlopen(server.url) as page:
+            assert b"/static/rock/rock.js" in page.read()
+        script = f"{server.url}/static/rock/rock.js"
+        with urllib.request.urlopen(script) as answer:
+            assert answer.headers["Content-Type"] == "text/javascript"
+            assert answer.read() == (ROOT / "frontend/static/rock/rock.js").read_bytes()
+            known = {"If-None-Match": answer.headers["ETag"]}
+        with pytest.raises(urllib.error.HTTPError, match="304"):
+            urllib.request.urlopen(urllib.request.Request(script, headers=known))
+        for name, code in (("rock", "404"), ("rock/no.js", "404"), ("../templates/rock/index.html", "400")):
+            with pytest.raises(urllib.error.HTTPError, match=code):
+                urllib.request.urlopen(f"{server.url}/static/{name}")
 
 
 async def test_other_processes_reach_the_engine_through_the_rows(synth: SynthProcess, folder: Path) -> None:
