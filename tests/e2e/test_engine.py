@@ -1,4 +1,4 @@
-"""The embedded engine in real processes: restarts, kills, locks, reloads, other servers, other processes."""
+"""The engine in real processes: restarts, kills, locks, reloads, other servers, other processes."""
 
 from __future__ import annotations
 
@@ -180,6 +180,22 @@ async def test_other_processes_reach_the_engine_through_the_rows(synth: SynthPro
         cancel = f"from progrock import jobs; print(jobs.cancel('{job}', owner='shell').state)"
         assert server.manage("shell", "-v", "0", "-c", cancel).stdout.strip() == "cancelling"
         await until(lambda: state_is("cancelled"), within=20)
+
+
+async def test_a_job_outlives_its_worker_and_its_scheduler(synth: SynthProcess, apart: ServerProcess) -> None:
+    starts = synth.call("GET", "/v1/stats").json["starts"]
+    client = await visitor(apart, session_of(apart))
+    for process in apart.beside:
+        await client.ask({"action": "start", "params": LONG, "key": str(process.pid)})
+        frames = await client.hear_until(lambda frame: frame["progress"] > 5)
+        process.kill()
+        process.spawn()
+        # A step that was taken down with its worker is held for 15 s.
+        frames += await client.hear_until(lambda frame: frame["complete"], within=40)
+        assert frames[-1]["state"] == "succeeded"
+        assert sum(frame["complete"] for frame in frames) == 1
+    await client.connection.close()
+    assert synth.call("GET", "/v1/stats").json["starts"] == starts + 2
 
 
 class TestMakeRock:

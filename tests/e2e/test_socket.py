@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.e2e.conftest import Client, connect
+from tests.e2e.conftest import Client, both, connect
 from tests.e2e.server import ServerProcess, session_of
 from tests.synth.process import SynthProcess
 
@@ -40,6 +40,7 @@ async def test_the_trace_of_2017(server: ServerProcess) -> None:
     await client.connection.close()
 
 
+@both
 async def test_a_start_is_followed_to_its_end(client: Client) -> None:
     accepted = await client.ask({"action": "start", "params": QUICK})
     assert (accepted["type"], accepted["complete"], accepted["progress"]) == ("accepted", False, 0)
@@ -50,6 +51,7 @@ async def test_a_start_is_followed_to_its_end(client: Client) -> None:
     assert len({frame["progress"] for frame in frames}) >= 3
 
 
+@both
 async def test_one_socket_carries_many_jobs(client: Client) -> None:
     jobs = {(await client.ask({"action": "start", "params": QUICK, "key": f"k{n}"}))["job"] for n in range(4)}
     assert len(jobs) == 4
@@ -68,6 +70,7 @@ async def test_the_same_key_is_the_same_job(client: Client) -> None:
     assert (await client.ask(start))["job"] == (await client.ask(start))["job"]
 
 
+@both
 async def test_watch_unwatch_cancel_and_list(client: Client) -> None:
     started = await client.ask({"action": "start", "params": LONG})
     listed = await client.ask({"action": "list"})
@@ -82,6 +85,7 @@ async def test_watch_unwatch_cancel_and_list(client: Client) -> None:
     assert (await client.ask({"action": "ping"}))["type"] == "pong"
 
 
+@both
 async def test_a_socket_that_lists_hears_of_jobs_started_elsewhere(server: ServerProcess) -> None:
     session = session_of(server)
     one, other = [await connect(server, additional_headers={"Cookie": session}) for _ in range(2)]
@@ -93,6 +97,7 @@ async def test_a_socket_that_lists_hears_of_jobs_started_elsewhere(server: Serve
         await client.connection.close()
 
 
+@both
 async def test_what_is_not_mine_is_not_there(client: Client, server: ServerProcess) -> None:
     started = await client.ask({"action": "start", "params": LONG})
     stranger = await connect(server)
