@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from tests.processes import free_port
+from tests.processes import die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +47,13 @@ class Command:
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start it and do not wait."""
         self._process = subprocess.Popen(
-            self._command, cwd=ROOT, env=self.environment, stdout=self._log, stderr=self._log, start_new_session=True
+            self._command,
+            cwd=ROOT,
+            env=self.environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         return self._process
 
