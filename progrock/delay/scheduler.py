@@ -118,7 +118,9 @@ class Scheduler:
 
     async def _send(self, reader: str, batch: Sequence[Lease]) -> None:
         try:
-            await self._layer.send(reader, to_channel(batch))
+            # A connection can be dead without a word. What is sent later than this would hardly be renewed in time.
+            async with asyncio.timeout(self._hand_off / 2000):
+                await self._layer.send(reader, to_channel(batch))
         except Exception as trouble:
             self._log("%s takes no leases, giving %d back: %r", reader, len(batch), trouble)
             # Jitter, so that they do not all come back in one batch to the reader that was full.

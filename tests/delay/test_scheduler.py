@@ -236,3 +236,20 @@ async def test_a_wake_up_that_is_lost_costs_the_cap_and_no_more(
     await asyncio.sleep(0.01)
     await store.schedule([NewEntry("k", "c", b"")])
     await until(lambda: wire.keys == ["k"], within=2)
+
+
+async def test_a_message_that_never_leaves_is_given_up_and_its_leases_given_back(
+    store: MemoryStore, tasks: Run
+) -> None:
+    class Hanging(Wire):
+        async def send(self, channel: str, message: dict[str, Any], /) -> None:
+            if self.failures:
+                self.failures -= 1
+                await asyncio.Event().wait()
+            await super().send(channel, message)
+
+    wire = Hanging(failures=1)
+    await store.schedule([NewEntry("k", "c", b"")])
+    tasks(Scheduler(store, wire, hand_off=200, gap=1).run())
+    await until(lambda: wire.keys == ["k"])
+    assert wire.batches[0][1][0].attempt == 1
