@@ -56,6 +56,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
     """How many leases it holds at most."""
     run_lease = 15_000
     """Milliseconds that a lease lasts from a renew on; renewed every third of it while its step goes on."""
+    presence = 3_000
+    """Milliseconds that a heartbeat lasts; it comes every second. So long a dead worker may be handed leases."""
     drain = 1_000
     """Milliseconds that running steps have to finish when the worker stops; what is left is given back."""
     attempts: int | None = 10
@@ -233,7 +235,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
         while True:
             try:
                 # A store that was flushed knows nobody: this is how long it takes to know this worker again.
-                await self._store.announce(channel, self.channel_name, self.slots, self.run_lease)
+                await self._store.announce(channel, self.channel_name, self.slots, self.presence)
                 if loop.time() >= renew_at:
                     await self._renew()
                     renew_at = loop.time() + every
