@@ -1,0 +1,61 @@
+"""The real store, which tells what it gives and takes, and where its process can be made to die."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from progrock.delay import Again, Done, Lease, Outcome, RedisStore
+from tests.faults.chains import step_of
+from tests.faults.events import Event, event, tell
+from tests.faults.project.strike import strike
+
+
+class FaultyStore(RedisStore):
+    """A store with a hand-off lease as short as the test wants it."""
+
+    _present = False
+    _hand_off = int(os.environ["HAND_OFF"])
+
+    async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
+        leases = await super().lease(limit, self._hand_off, gap)
+        if leases:
+            tell(*(_told("leased", lease) for lease in leases))
+            await strike("after", "lease")
+        return leases
+
+    async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
+        await strike("before", "renew")
+        renewed = await super().renew(leases, duration, reader)
+        tell(*(_told("renewed", new) if new else _told("stale", old) for old, new in zip(leases, renewed, strict=True)))
+        await strike("after", "renew")
+        return renewed
+
+    async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        if outcomes:
+            await strike("before", "settle")
+        accepted = await super().settle(outcomes)
+        for (lease, outcome), mine in zip(outcomes, accepted, strict=True):
+            step_on = isinstance(outcome, Done) or (isinstance(outcome, Again) and outcome.message is not None)
+            tell(_told(("settled" if step_on else "returned") if mine else "refused", lease))
+        if outcomes:
+            await strike("after", "settle")
+        return accepted
+
+    async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
+        await super().announce(channel, reader, slots, ttl)
+        self._tell_once(reader)
+
+    async def beat(self, scheduler: str, ttl: int) -> None:
+        await super().beat(scheduler, ttl)
+        self._tell_once(scheduler)
+
+    def _tell_once(self, name: str) -> None:
+        if not self._present:
+            self._present = True
+            tell(event("present", key=name))
+
+
+def _told(what: str, lease: Lease) -> Event:
+    step, late = step_of(lease.message), lease.at - lease.due
+    return event(what, key=lease.key, step=step, receipt=lease.receipt, attempt=lease.attempt, late=late)
