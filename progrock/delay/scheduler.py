@@ -71,7 +71,7 @@ class Scheduler:
         try:
             while True:
                 try:
-                    leased = await self.hand_out()
+                    leased = await self._tick()
                     if self._away:
                         self._away = False
                         logger.info("The delay store answers again.")
@@ -85,11 +85,16 @@ class Scheduler:
         finally:
             await self._sign_off()
 
-    async def hand_out(self) -> int:
-        """Hand out one batch of what is due.
+    async def run_once(self) -> None:
+        """Hand out what is due now, and return."""
+        try:
+            while await self._tick():
+                pass
+        finally:
+            await self._sign_off()
 
-        :returns: how many it was.
-        """
+    async def _tick(self) -> int:
+        """Hand out one batch of what is due, and return how many it was."""
         await self._beat()
         await self._store.stand(self._standing)
         # Once asked for, leases are ours: a cancellation meanwhile must not leave them to the hand-off.

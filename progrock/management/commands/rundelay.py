@@ -50,11 +50,7 @@ class Command(BaseCommand):
             try:
                 await (store.check() if once else process.fit(store))
                 logger.info("Scheduler %s runs on layer %r, batches of %d.", scheduler.name, layer, batch)
-                if once:
-                    while await scheduler.hand_out():
-                        pass
-                else:
-                    await scheduler.run()
+                await (scheduler.run_once() if once else scheduler.run())
             finally:
                 await store.aclose()
 
