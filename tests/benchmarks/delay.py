@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from progrock.delay import NewEntry, RedisStore
-from tests.benchmarks.delay_asgi import CHANNEL, PADDING
+from tests.benchmarks.delay_asgi import CHANNEL, FIRST
 from tests.processes import die_with_parent
 from tests.redis import RedisServer
 
@@ -61,6 +61,16 @@ class Processes:
         ]
         self._all = [psutil.Process(pid) for pid in [redis.pid, *(each.pid for each in self.running)]]
 
+    async def ready(self, store: RedisStore, within: float = 30) -> None:
+        """Wait until all of them have announced themselves."""
+        until = time.monotonic() + within
+        while True:
+            status = await store.status()
+            if len(status.readers) + len(status.schedulers) == len(self.running):
+                return
+            assert time.monotonic() < until, f"expected all processes within {within} s, got {status}"
+            await asyncio.sleep(0.1)
+
     def cpu(self) -> list[float]:
         """Return the CPU seconds of each: Redis, schedulers, workers."""
         return [sum(each.cpu_times()[:2]) for each in self._all]
@@ -84,18 +94,11 @@ async def measure(
         folder = Path(name)
         processes = Processes(redis, folder, workers, schedulers)
         store = RedisStore.from_url(redis.url)
-        until = time.monotonic() + 30
-        while True:
-            status = await store.status()
-            if len(status.readers) == workers and len(status.schedulers) == schedulers:
-                break
-            assert time.monotonic() < until, f"expected all processes within 30 s, got {status}"
-            await asyncio.sleep(0.1)
-        first = b"%9d" % 0 + PADDING
+        await processes.ready(store)
         for n in range(0, jobs, 1000):
             some = range(n, min(n + 1000, jobs))
             await store.schedule(
-                [NewEntry(f"job-{each}", CHANNEL, first, LEAD + random.randrange(every_ms)) for each in some]
+                [NewEntry(f"job-{each}", CHANNEL, FIRST, LEAD + random.randrange(every_ms)) for each in some]
             )
         cpu, began = processes.cpu(), time.monotonic()
         # The reconciler's entry stays: nobody serves its channel here.

@@ -17,6 +17,7 @@ CHANNEL = "bench"
 PADDING = b" " * 90
 """So that a message is about as long as a job's."""
 
+FIRST = b"%9d" % 0 + PADDING
 _every = int(os.environ.get("EVERY_MS", "1000"))
 _steps = int(os.environ.get("STEPS", "20"))
 _seen = array("q")
