@@ -9,15 +9,17 @@ import pytest
 from channels.layers import channel_layers
 
 from progrock import registry
+from progrock.delay import trouble
 from tests.redis import RedisServer
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    """Give each test layers, a store and services of its own."""
+    """Give each test layers, a store and services of its own, and let it hear of trouble."""
     channel_layers.backends = {}
     registry.conf.cache_clear()
     registry.store.cache_clear()
+    trouble.forget()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 
+from . import trouble
 from .entry import LEASES, Again, Dead, Lease, Outcome, from_channel
 from .merge import as_ready
 from .store import DelayStore
@@ -89,9 +90,9 @@ class SelfReschedulingConsumer(AsyncConsumer):
         async def one(lease: Lease) -> tuple[Lease, Outcome]:
             try:
                 return lease, await self.step(lease)
-            except Exception as trouble:
+            except Exception as error:
                 logger.exception("A step of %s failed.", lease.key)
-                return lease, self.retry(lease, repr(trouble))
+                return lease, self.retry(lease, repr(error))
 
         async with aclosing(as_ready(one(lease) for lease in leases)) as outcomes:
             async for outcome in outcomes:
@@ -141,8 +142,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
         while True:
             try:
                 return await receive()
-            except Exception as trouble:
-                logger.warning("%s cannot receive, trying again: %r", self.channel_name, trouble)
+            except Exception as error:
+                trouble.say(logger, "%s cannot receive, trying again: %r", self.channel_name, error)
                 await asyncio.sleep(1)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -158,8 +159,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
             await super().dispatch(message)
         except StopConsumer:
             raise
-        except Exception as trouble:
-            logger.warning("Dropped a message on %s: %s", self.scope["channel"], trouble)
+        except Exception as error:
+            logger.warning("Dropped a message on %s: %s", self.scope["channel"], error)
 
     async def delay_leases(self, message: dict[str, Any]) -> None:
         """Take a batch of leases: renew first, and step only those that are still ours."""
@@ -224,8 +225,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
             self._freed.set()
             try:
                 await self._store.settle(batch)
-            except Exception as trouble:
-                logger.warning("Could not settle %d steps, their leases will end: %r", len(batch), trouble)
+            except Exception as error:
+                trouble.say(logger, "Could not settle %d steps, their leases will end: %r", len(batch), error)
 
     async def _heartbeat(self, channel: str) -> None:
         """Announce this worker's slots every second, and renew what it holds every third of a lease."""
@@ -239,8 +240,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
                 if loop.time() >= renew_at:
                     await self._renew()
                     renew_at = loop.time() + every
-            except Exception as trouble:
-                logger.warning("No heartbeat of %s: %r", self.channel_name, trouble)
+            except Exception as error:
+                trouble.say(logger, "No heartbeat of %s: %r", self.channel_name, error)
             await asyncio.sleep(min(1.0, every))
 
     async def _renew(self) -> None:
@@ -265,8 +266,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
         """Take nothing new, let running steps finish for a moment, give the rest back."""
         try:
             await self._store.announce(channel, self.channel_name, 0, 0)
-        except Exception as trouble:
-            logger.warning("%s could not sign off: %r", self.channel_name, trouble)
+        except Exception as error:
+            logger.warning("%s could not sign off: %r", self.channel_name, error)
         if self._batches:
             # Whoever asks to stop a second time wants it now.
             with suppress(asyncio.CancelledError):

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
+from . import trouble
 from .entry import Again, Lease, NewEntry, to_channel
 from .store import DelayStore
 
@@ -63,7 +64,7 @@ class Scheduler:
         self._gap = gap
         self._cap = cap
         self.name = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
-        self._beat_at = self._troubled_at = float("-inf")
+        self._beat_at = float("-inf")
         self._away = False
 
     async def run(self) -> None:
@@ -77,9 +78,9 @@ class Scheduler:
                         logger.info("The delay store answers again.")
                     if leased < self._batch:
                         await self._store.sleep(self._cap)
-                except Exception as trouble:
+                except Exception as error:
                     # The store is away, or talks nonsense: entries get late, and somebody is told.
-                    self._log("The delay store does not answer: %r", trouble)
+                    trouble.say(logger, "The delay store does not answer: %r", error)
                     self._away = True
                     await asyncio.sleep(random.uniform(0.05, 0.5))
         finally:
@@ -110,8 +111,8 @@ class Scheduler:
         try:
             async with asyncio.timeout(1):
                 await self._store.beat(self.name, 0)
-        except Exception as trouble:
-            logger.info("%s could not sign off: %r", self.name, trouble)
+        except Exception as error:
+            logger.info("%s could not sign off: %r", self.name, error)
 
     async def _hand_out(self) -> int:
         leases = await self._store.lease(self._batch, self._hand_off, self._gap)
@@ -126,19 +127,12 @@ class Scheduler:
             # A connection can be dead without a word. What is sent later than this would hardly be renewed in time.
             async with asyncio.timeout(self._hand_off / 2000):
                 await self._layer.send(reader, to_channel(batch))
-        except Exception as trouble:
-            self._log("%s takes no leases, giving %d back: %r", reader, len(batch), trouble)
+        except Exception as error:
+            trouble.say(logger, "%s takes no leases, giving %d back: %r", reader, len(batch), error)
             # Jitter, so that they do not all come back in one batch to the reader that was full.
             await self._store.settle(
                 [(lease, Again(random.randint(50, 500), attempt=lease.attempt)) for lease in batch]
             )
-
-    def _log(self, line: str, *args: object) -> None:
-        """One line a second at most: trouble comes in thousands."""
-        now = asyncio.get_running_loop().time()
-        if now - self._troubled_at >= 1:
-            self._troubled_at = now
-            logger.warning(line, *args)
 
 
 async def _finish(work: Awaitable[int]) -> int:

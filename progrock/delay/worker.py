@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from . import trouble
+
 logger = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -66,11 +68,11 @@ class Worker:
             except asyncio.CancelledError:
                 await self._stop(instance, mail)
                 raise
-            trouble = instance.exception()
-            if trouble is not None and not mail.asked:
-                raise trouble
-            if trouble is not None:
-                logger.error("A consumer of %s failed, the next one takes over.", channel, exc_info=trouble)
+            error = instance.exception()
+            if error is not None and not mail.asked:
+                raise error
+            if error is not None:
+                logger.error("A consumer of %s failed, the next one takes over.", channel, exc_info=error)
 
     async def _stop(self, instance: asyncio.Future[None], mail: _Mail) -> None:
         """Let the consumer finish the message that it has, then cancel it, and wait for it to clean up."""
@@ -103,8 +105,8 @@ class _Mail:
         while not self.closed:
             try:
                 message = await self._layer.receive(self._channel)
-            except Exception as trouble:
-                logger.warning("Cannot receive from %s, trying again: %r", self._channel, trouble)
+            except Exception as error:
+                trouble.say(logger, "Cannot receive from %s, trying again: %r", self._channel, error)
                 await asyncio.sleep(random.uniform(0.5, 1.5))
             else:
                 self.idle.clear()

@@ -1,0 +1,26 @@
+"""Says what is wrong between this process and the others, one line a second at most: it goes wrong in thousands."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+_said_at = float("-inf")
+
+
+def say(logger: logging.Logger, line: str, *args: object) -> None:
+    """Log a warning, unless this process has said another one so within the last second.
+
+    When a store or a layer is away, everything that needs it finds out by itself, again and again.
+    """
+    global _said_at
+    now = time.monotonic()
+    if now - _said_at >= 1:
+        _said_at = now
+        logger.warning(line, *args)
+
+
+def forget() -> None:
+    """Say the next one in any case."""
+    global _said_at
+    _said_at = float("-inf")
