@@ -19,6 +19,7 @@ class Counted(SelfReschedulingConsumer):
 
     run_lease = int(os.environ.get("RUN_LEASE", "15000"))
     slots = int(os.environ.get("SLOTS", "500"))
+    drain = int(os.environ.get("DRAIN", "1000"))
     attempts = None
     work = int(os.environ.get("WORK", "5")) / 1000
     """Seconds that a step takes."""
