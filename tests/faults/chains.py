@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
 from progrock.delay import NewEntry
-from progrock.reconcile import KEY as RECONCILER
 from tests.faults.events import Events
 from tests.redis import RedisServer
 
@@ -75,12 +74,12 @@ def check_chains(events: Events, seeded: Sequence[NewEntry]) -> None:
     assert {each: n for each, n in settled.items() if n > 1} == {}, "a step was settled twice"
 
 
-def check_empty(redis: RedisServer, seeded: Sequence[NewEntry]) -> None:
-    """Assert that Redis knows none of the names any more, wherever one could be left."""
+def check_empty(redis: RedisServer, seeded: Sequence[NewEntry], standing: Set[str]) -> None:
+    """Assert that Redis knows none of the names any more, wherever one could be left, and has but standing entries."""
     commands = {"hash": "HKEYS", "set": "SMEMBERS", "zset": "ZRANGE"}
     names = {entry.key for entry in seeded}
     for key in redis.cli("KEYS", "{delay.*").splitlines():
         command = commands[redis.cli("TYPE", key)]
         arguments = (0, -1) if command == "ZRANGE" else ()
         assert not names & set(redis.cli(command, key, *arguments).splitlines()), key
-    assert set(redis.cli("HKEYS", "{delay.0}:entries").splitlines()) <= {RECONCILER}
+    assert set(redis.cli("HKEYS", "{delay.0}:entries").splitlines()) <= standing

@@ -57,6 +57,10 @@ class Hand:
 
         await until(known, START_MOST)
 
+    async def says(self, words: str) -> None:
+        """Wait until it has written this."""
+        await until(lambda: any(words in line for line in self.log), START_MOST)
+
     async def end(self, within: float = START_MOST) -> int:
         """Wait until it has ended, and return its exit code."""
         await until(lambda: self.code is not None, within)
