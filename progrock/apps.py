@@ -13,8 +13,10 @@ class ProgRockConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in
 
+        from . import delay, registry
         from .access import adopt
         from .checks import check
 
         register(check)
+        delay.setup(registry.store)
         user_logged_in.connect(adopt)

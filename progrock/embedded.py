@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from . import reconcile, registry
-from .delay import Scheduler
+from .delay import Relay, Scheduler
 from .exceptions import EngineTaken
 from .routing import channel
 
@@ -45,14 +45,15 @@ class Engine:
         """
         self._lock = _take(_lock_path())
         layer = get_channel_layer(registry.WORK_LAYER)
-        scheduler = Scheduler(registry.store(), layer, standing=[reconcile.standing()])
+        scheduler = Scheduler(registry.store(), layer, standing=reconcile.standing())
 
         async def send(message: MutableMapping[str, Any]) -> None:
             """A worker has nobody to answer to."""
 
         receive = partial(layer.receive, registry.CHANNEL)
         worker = channel({"type": "channel", "channel": registry.CHANNEL}, receive, send)
-        self._tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(worker)]
+        relay = Relay(registry.store(), registry.WORK_LAYER)
+        self._tasks = [asyncio.ensure_future(work) for work in (scheduler.run(), worker, relay.run())]
         for task in self._tasks:
             task.add_done_callback(_report)
 

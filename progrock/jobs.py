@@ -10,14 +10,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from asgiref.sync import async_to_sync
 from django.db import Error as DatabaseTrouble
 from django.db import IntegrityError
 from django.utils import timezone
 from msgspec.structs import replace
 
 from . import registry, updates
-from .delay import HAND_OFF, Entry, Lease, NewEntry
+from .delay import HAND_OFF, Entry, Lease, NewEntry, door
 from .exceptions import InvalidParams, NotFound, TooMany, Unavailable
 from .models import Job
 from .protocol import Failure, Snapshot, State
@@ -166,10 +165,10 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     return snapshot
 
 
-start = async_to_sync(astart)
-get = async_to_sync(aget)
-list_mine = async_to_sync(alist_mine)
-cancel = async_to_sync(acancel)
+start = door(astart, registry.aclose)
+get = door(aget, registry.aclose)
+list_mine = door(alist_mine, registry.aclose)
+cancel = door(acancel, registry.aclose)
 
 
 def _key(job: str | uuid.UUID) -> str:

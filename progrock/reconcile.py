@@ -14,7 +14,7 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from . import registry
-from .delay import NewEntry
+from .delay import INTAKE, NewEntry
 from .jobs import entry_for, run_of
 from .models import Job
 from .protocol import State
@@ -41,9 +41,9 @@ class Sweep(msgspec.Struct, frozen=True, tag="sweep"):
     full_at: int = 0
 
 
-def standing() -> NewEntry:
-    """Return the reconciler's entry, due now."""
-    return NewEntry(KEY, registry.CHANNEL, msgspec.msgpack.encode(Sweep()))
+def standing() -> list[NewEntry]:
+    """Return the entries that must always exist: the reconciler's, due now, and that of the relays."""
+    return [NewEntry(KEY, registry.CHANNEL, msgspec.msgpack.encode(Sweep())), INTAKE]
 
 
 async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:

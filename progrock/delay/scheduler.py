@@ -9,11 +9,12 @@ import random
 import socket
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from . import trouble
 from .entry import Again, Lease, NewEntry, to_channel
+from .finish import finish
 from .store import DelayStore
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Scheduler:
         await self._beat()
         await self._store.stand(self._standing)
         # Once asked for, leases are ours: a cancellation meanwhile must not leave them to the hand-off.
-        return await _finish(self._hand_out())
+        return await finish(self._hand_out())
 
     async def _beat(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -133,13 +134,3 @@ class Scheduler:
             await self._store.settle(
                 [(lease, Again(random.randint(50, 500), attempt=lease.attempt)) for lease in batch]
             )
-
-
-async def _finish(work: Awaitable[int]) -> int:
-    """Await `work`, and when cancelled meanwhile give it a second to end; the cancellation follows."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=1)
-        raise

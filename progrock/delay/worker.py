@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from . import trouble
+from .finish import together
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +50,7 @@ class Worker:
 
         :raises Exception: what an application raised before it asked for a message: it cannot serve its channel.
         """
-        serving = [asyncio.create_task(self._serve(channel)) for channel in self._channels]
-        try:
-            await asyncio.gather(*serving)
-        finally:
-            for task in serving:
-                task.cancel()
-            await asyncio.gather(*serving, return_exceptions=True)
+        await together(*(self._serve(channel) for channel in self._channels))
 
     async def _serve(self, channel: str) -> None:
         while True:

@@ -9,7 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from progrock import reconcile, registry
-from progrock.delay import Scheduler, StoreAway, StoreUnfit
+from progrock.delay import Relay, Scheduler, StoreAway, StoreUnfit
+from progrock.delay.finish import together
 from progrock.management import process
 
 logger = logging.getLogger("progrock.rundelay")
@@ -44,13 +45,16 @@ class Command(BaseCommand):
     def handle(self, *args: Any, layer: str, batch: int, once: bool, **options: Any) -> None:
         channel_layer = process.work_layer(layer)
         store = registry.store()
-        scheduler = Scheduler(store, channel_layer, standing=[reconcile.standing()], batch=batch)
+        scheduler = Scheduler(store, channel_layer, standing=reconcile.standing(), batch=batch)
 
         async def main() -> None:
             try:
                 await (store.check() if once else process.fit(store))
                 logger.info("Scheduler %s runs on layer %r, batches of %d.", scheduler.name, layer, batch)
-                await (scheduler.run_once() if once else scheduler.run())
+                if once:
+                    await scheduler.run_once()
+                else:
+                    await together(scheduler.run(), Relay(store, layer).run())
             finally:
                 await store.aclose()
 

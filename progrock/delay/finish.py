@@ -1,0 +1,33 @@
+"""Work that ends in order when it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+
+async def finish(work: Awaitable[R], within: float = 1) -> R:
+    """Await `work`, and when cancelled meanwhile give it some seconds to end; the cancellation follows."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=within)
+        raise
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all side by side until one fails, or this is cancelled; all have ended then.
+
+    Each cancellation reaches all of them, so that one who is asked to stop a second time knows.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

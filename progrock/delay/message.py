@@ -1,0 +1,111 @@
+"""A message to be sent later: the contract of Channels 1's `asgi.delay`, checked where it comes in."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from typing import Any
+
+import msgspec
+
+from .entry import NewEntry
+from .exceptions import InvalidMessage
+
+CHANNEL = "asgi.delay"
+DELAY_MOST = 366 * 24 * 3_600_000
+"""Milliseconds. What is to be sent later than in a year belongs into a database."""
+_CHANNEL_FORM = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?")
+_CHANNEL_MOST = 99
+_KEY_MOST = 200
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Delayed(msgspec.Struct, frozen=True):
+    """A message that waits.
+
+    :param channel: where it is to be sent.
+    :param content: what is to be sent there.
+    :param delay: milliseconds from now.
+    :param layer: alias of the channel layer; empty is the one of the relay.
+    :param key: its name.
+    """
+
+    channel: str
+    content: dict[str, Any]
+    delay: int
+    layer: str
+    key: str
+
+
+def check(message: object) -> Delayed:
+    """Return a message of the form `{"channel": …, "content": {…}, "delay": …}`, with `layer` and `key` if it has them.
+
+    :raises InvalidMessage: naming what was expected, and what came.
+    """
+    if not isinstance(message, dict):
+        raise InvalidMessage(f"Expected a dict with channel, content and delay, got {_told(message)}.")
+    for name in ("channel", "content", "delay"):
+        if name not in message:
+            raise InvalidMessage(f"Expected channel, content and delay, got no {name}.")
+    channel, content, delay = message["channel"], message["content"], message["delay"]
+    layer, key = message.get("layer", ""), message.get("key", uuid.uuid4().hex)
+    if not isinstance(channel, str) or len(channel) > _CHANNEL_MOST or not _CHANNEL_FORM.fullmatch(channel):
+        form = f"ASCII letters, digits, '-', '_', '.' and at most one '!', {_CHANNEL_MOST} at most"
+        raise InvalidMessage(f"Expected the channel as a name of {form}, got {_told(channel)}.")
+    if not isinstance(content, dict):
+        raise InvalidMessage(f"Expected the content as a dict, got {_told(content)}.")
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= DELAY_MOST:
+        raise InvalidMessage(f"Expected the delay as 0 to {DELAY_MOST} ms (366 days), got {_told(delay)}.")
+    if not isinstance(layer, str):
+        raise InvalidMessage(f"Expected the layer as the alias of a channel layer, got {_told(layer)}.")
+    if not isinstance(key, str) or not 0 < len(key) <= _KEY_MOST:
+        raise InvalidMessage(f"Expected the key as a text of 1 to {_KEY_MOST} characters, got {_told(key)}.")
+    return Delayed(channel, content, math.ceil(delay), layer, key)
+
+
+def entry_of(message: Delayed) -> NewEntry:
+    """Return the entry of a message.
+
+    :raises InvalidMessage: if its content cannot be carried.
+    """
+    try:
+        return NewEntry(entry_key(message.key), CHANNEL, _encode(message), message.delay)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidMessage(f"Expected a content that MessagePack can carry, got one it cannot: {error}.") from None
+
+
+def entry_as_it_is(message: object) -> NewEntry:
+    """Return the entry of what makes no sense, due now: its step will say why."""
+    try:
+        packed = _encode(message)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        packed = _encode(_told(message))
+    return NewEntry(entry_key(uuid.uuid4().hex), CHANNEL, packed)
+
+
+def entry_key(key: str) -> str:
+    """Return the name of a message's entry: a name of its own, not a job's."""
+    return f"{CHANNEL}:{key}"
+
+
+def unpack(packed: bytes) -> Delayed:
+    """Return a message that the store has kept.
+
+    :raises InvalidMessage: naming what was expected, and what came.
+    """
+    try:
+        message = _decode(packed)
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidMessage(f"Expected a message as MessagePack, got {packed[:40]!r}.") from None
+    return check(message)
+
+
+def _told(value: object) -> str:
+    """Return a value as far as it fits into a line."""
+    try:
+        return ascii(value)[:80]
+    except Exception:
+        return type(value).__name__

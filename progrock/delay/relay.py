@@ -1,0 +1,119 @@
+"""The consumer of `asgi.delay`: takes messages to be sent later, as Channels 1 had it, and sends what is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from channels.exceptions import ChannelFull, InvalidChannelLayerError
+from channels.layers import get_channel_layer
+
+from . import trouble
+from .consumer import SelfReschedulingConsumer
+from .entry import Again, Dead, Done, Lease, NewEntry, Outcome
+from .exceptions import InvalidMessage
+from .finish import finish
+from .message import CHANNEL, check, entry_as_it_is, entry_of, unpack
+from .store import DelayStore
+
+logger = logging.getLogger(__name__)
+
+INTAKE = NewEntry("asgi.delay.intake", CHANNEL, b"")
+"""The standing entry whose holder reads `asgi.delay`: of any number of relays, one. A second reader on one channel is
+what layers deliver messages twice to."""
+
+
+class Relay(SelfReschedulingConsumer):
+    """Send what is due, at least once: twice only if it dies between the send and the settle.
+
+    :param store: where the messages wait.
+    :param layer: alias of the channel layer that `asgi.delay` is read from, and messages without a layer are sent to.
+    """
+
+    run_lease = 3_000  # a send is short, and who reads `asgi.delay` should be replaced soon
+    attempts = None  # a layer that is away makes messages late; those that cannot be sent die at once
+
+    def __init__(self, store: DelayStore, layer: str) -> None:
+        super().__init__(store)
+        self.channel_layer_alias = layer
+        self._intake: asyncio.Task[None] | None = None
+        # Each send is some calls of the layer, on a connection of its own.
+        self._sending = asyncio.Semaphore(20)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+
+        async def nothing() -> dict[str, Any]:
+            # The channel itself is for the intake to read.
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def nobody(message: Mapping[str, Any]) -> None:
+            """A relay has nobody to answer to."""
+
+        await self({"type": "channel", "channel": CHANNEL}, nothing, nobody)
+
+    async def step(self, lease: Lease) -> Outcome:
+        if lease.key == INTAKE.key:
+            return await self._take_in(lease)
+        try:
+            message = unpack(lease.message)
+            layer: Any = get_channel_layer(message.layer or self.channel_layer_alias)
+            if layer is None:
+                raise InvalidMessage(f"Expected the alias of a channel layer, got {message.layer!r}.")
+            async with self._sending:
+                if self.holds(lease):
+                    await layer.send(message.channel, message.content)
+        except ChannelFull:
+            return Again(random.randint(50, 500), attempt=lease.attempt)
+        except (InvalidMessage, InvalidChannelLayerError) as error:
+            return self._refuse(lease, str(error))
+        except (TypeError, ValueError, AssertionError) as error:
+            return self._refuse(lease, f"Expected a message that the layer can carry, got one it cannot: {error}.")
+        return Done()
+
+    def _refuse(self, lease: Lease, reason: str) -> Outcome:
+        logger.error("The message %s is set aside: %s", lease.key, reason)
+        return Dead(reason)
+
+    async def _take_in(self, lease: Lease) -> Outcome:
+        """Read `asgi.delay` for as long as the lease holds."""
+        reading = self._intake = asyncio.create_task(self._read(lease))
+        try:
+            await asyncio.wait([reading])
+        finally:
+            reading.cancel()
+        if not reading.cancelled():
+            reading.result()
+        return Again(0, attempt=lease.attempt)
+
+    async def _read(self, lease: Lease) -> None:
+        while self.holds(lease):
+            message = await self._receive(lambda: self.channel_layer.receive(CHANNEL))
+            await finish(self._keep(_entry(message)))
+
+    async def _keep(self, new: NewEntry) -> None:
+        """Store an entry. Nothing more is received before."""
+        while True:
+            try:
+                await self._store.schedule([new])
+                return
+            except Exception as error:
+                trouble.say(logger, "Could not store a message of asgi.delay, trying again: %r", error)
+                await asyncio.sleep(random.uniform(0.1, 0.5))
+
+    async def _drain(self, channel: str) -> None:
+        if self._intake is not None:
+            self._intake.cancel()
+        await super()._drain(channel)
+
+
+def _entry(message: object) -> NewEntry:
+    """Return the entry of what came in."""
+    try:
+        return entry_of(check(message))
+    except InvalidMessage:
+        return entry_as_it_is(message)
