@@ -116,19 +116,19 @@ class MemoryStore(DelayStore):
             leases: list[Lease] = []
             if now < self._open:
                 return leases
+            self._release(now)
             # One reader is filled before the next gets any: a message for each would cost more than it brings.
             filling: dict[str, str] = {}
             while len(leases) < limit and (head := self._next(now)) and head[0] <= now:
                 due, key, freest = head
                 stored = self._entries[key]
                 heapq.heappop(self._heaps[stored.channel])
-                if stored.hold is _Hold.RUNNING:
-                    stored.attempt += 1
                 reader = filling.get(stored.channel, freest)
                 if self._free(stored.channel, reader) <= 0:
                     reader = freest
                 filling[stored.channel] = reader
-                self._hold(key, stored, _Hold.HANDED, reader, now + duration * 1000)
+                until = now + duration * 1000
+                self._hold(key, stored, _Hold.HANDED, reader, until - until % 2)
                 leases.append(self._lease(key, stored, due, now))
             if leases:
                 self._open = now + gap * 1000 if len(leases) < limit else now
@@ -144,7 +144,11 @@ class MemoryStore(DelayStore):
                     renewed.append(None)
                     continue
                 running = stored.hold is _Hold.RUNNING
-                self._hold(lease.key, stored, _Hold.RUNNING, reader, now + duration * 1000)
+                until = now + duration * 1000
+                until = until - 1 + until % 2
+                if until <= stored.due:  # never the same twice, even if the clock stands still
+                    until = stored.due + 1 + stored.due % 2
+                self._hold(lease.key, stored, _Hold.RUNNING, reader, until)
                 renewed.append(self._lease(lease.key, stored, lease.due, now))
                 if not running:
                     stored.nudged = False  # the step that begins now has been told
@@ -174,8 +178,7 @@ class MemoryStore(DelayStore):
                 if outcome.message is not None:
                     stored.message = outcome.message
                 stored.nudged |= outcome.nudged
-                due = now + (0 if nudged else outcome.delay * 1000)
-                self._move(lease.key, stored, due if due != lease.receipt else due + 1)
+                self._move(lease.key, stored, now + (0 if nudged else outcome.delay * 1000))
             self._wake(now)
             return accepted
 
@@ -286,17 +289,16 @@ class MemoryStore(DelayStore):
     async def status(self) -> Status:
         with self._lock:
             now = self._now()
-            self._next(now)  # lets go of the holds that have ended
-            held = sum(bool(stored.reader) for stored in self._entries.values())
-            waiting = [s for s in self._entries.values() if not s.reader and s.hold is not _Hold.DEAD]
+            held = Counter(s.reader for s in self._entries.values() if s.reader and s.due > now)
+            waiting = [s for s in self._entries.values() if s.hold is not _Hold.DEAD and not (s.reader and s.due > now)]
             return Status(
                 now,
                 waiting=len(waiting),
                 overdue=sum(stored.due <= now for stored in waiting),
-                held=held,
+                held=held.total(),
                 dead=len(self._dead),
                 readers=[
-                    Reader(name, channel, slots, self._taken[name])
+                    Reader(name, channel, slots, held[name])
                     for channel, readers in self._readers.items()
                     for name, (slots, until) in readers.items()
                     if until > now
@@ -309,7 +311,8 @@ class MemoryStore(DelayStore):
 
     def _held_by(self, lease: Lease) -> _Stored | None:
         stored = self._entries.get(lease.key)
-        return stored if stored is not None and stored.due == lease.receipt else None
+        held = stored is not None and stored.due == lease.receipt and stored.reader == lease.reader
+        return stored if held else None
 
     def _move(self, key: str, stored: _Stored, due: int) -> None:
         stored.due = due
@@ -320,14 +323,13 @@ class MemoryStore(DelayStore):
             heap[:] = [(s.due, k) for k, s in self._entries.items() if s.channel == stored.channel]
             heapq.heapify(heap)
         if len(self._ends) > 4 * len(self._entries) + 1000:
-            self._ends = [(s.due, k) for k, s in self._entries.items() if s.hold is not _Hold.WAITING]
+            self._ends = [(s.due, k) for k, s in self._entries.items() if s.reader]
             heapq.heapify(self._ends)
 
     def _hold(self, key: str, stored: _Stored, hold: _Hold, reader: str, until: int) -> None:
         stored.hold = hold
         self._assign(stored, reader)
-        # A receipt is never used twice, even by a clock that stands still.
-        self._move(key, stored, max(until, stored.due + 1))
+        self._move(key, stored, until)
         heapq.heappush(self._ends, (stored.due, key))
 
     def _assign(self, stored: _Stored, reader: str) -> None:
@@ -342,24 +344,43 @@ class MemoryStore(DelayStore):
         self._dead.pop(key, None)
         del self._entries[key]
 
+    def _release(self, now: int) -> None:
+        """Let the entries wait again whose holds have ended, due since then. A run that was lost is counted."""
+        while self._ends and self._ends[0][0] <= now:
+            due, key = heapq.heappop(self._ends)
+            if (stored := self._ending(due, key)) is not None:
+                stored.attempt += stored.hold is _Hold.RUNNING
+                stored.hold = _Hold.WAITING
+                self._assign(stored, "")
+
+    def _ending(self, due: int, key: str) -> _Stored | None:
+        """Return the entry whose hold ends then, None if it was renewed or settled."""
+        stored = self._entries.get(key)
+        return stored if stored is not None and stored.reader and stored.due == due else None
+
     def _soonest(self, now: int) -> int | None:
-        """Return when something can be leased."""
-        head = self._next(now)
-        return max(head[0], self._open) if head else None
+        """Return when something can be leased: a first entry of a channel with a free slot is due, or a hold ends."""
+        while self._ends and self._ending(*self._ends[0]) is None:
+            heapq.heappop(self._ends)
+        firsts = [self._ends[0][0]] if self._ends else []
+        if head := self._next(now):
+            firsts.append(head[0])
+        return max(min(firsts), self._open) if firsts else None
 
     def _next(self, now: int) -> tuple[int, str, str] | None:
         """Return due time, key and reader of what can be leased next, due or not."""
-        while self._ends and self._ends[0][0] <= now:
-            due, key = heapq.heappop(self._ends)
-            if (stored := self._entries.get(key)) is not None and stored.due == due:
-                self._assign(stored, "")
         best: tuple[int, str, str] | None = None
         for channel, heap in self._heaps.items():
-            while heap and ((stored := self._entries.get(heap[0][1])) is None or stored.due != heap[0][0]):
+            while heap and not self._waits(channel, *heap[0]):
                 heapq.heappop(heap)
             if heap and (best is None or heap[0] < best[:2]) and (reader := self._free_reader(channel, now)):
                 best = (*heap[0], reader)
         return best
+
+    def _waits(self, channel: str, due: int, key: str) -> bool:
+        """Tell whether a pair of a heap is no stale one."""
+        stored = self._entries.get(key)
+        return stored is not None and stored.due == due and stored.channel == channel
 
     def _free_reader(self, channel: str, now: int) -> str | None:
         """Return the reader of the channel with the most free slots."""

@@ -18,33 +18,38 @@ class Bench:
     """A store to be tested, and the means to let its time pass, in milliseconds."""
 
     store: DelayStore
-    advance: Callable[[int], Awaitable[None]]
+    advance: Callable[[float], Awaitable[None]]
 
 
 def memory_bench() -> Bench:
     now = EPOCH
 
-    async def advance(milliseconds: int) -> None:
+    async def advance(milliseconds: float) -> None:
         nonlocal now
-        now += milliseconds * 1000
+        now += round(milliseconds * 1000)
 
     return Bench(MemoryStore(clock=lambda: now), advance)
 
 
-async def redis_bench(server: RedisServer, *, prefix: str = "delay", shards: int = 1) -> Bench:
-    """Return a Redis store whose scripts ask a key for the time instead of the host's clock."""
+async def redis_bench(server: RedisServer, *, prefix: str = "delay", shards: int = 1, listening: bool = True) -> Bench:
+    """Return a Redis store, empty, whose scripts ask a key for the time instead of the host's clock.
+
+    :param listening: whether it hears wake-up calls from the beginning.
+    """
     store = RedisStore.from_url(server.url, prefix=prefix, shards=shards)
     scripts = store._scripts
     for script in scripts._scripts.values():
         assert "call('TIME')" in script.text
         script.load(script.text.replace("call('TIME')", "call('HMGET', 'host:clock', 'seconds', 'microseconds')"))
+    await scripts.command("FLUSHALL")
     await scripts.command("HSET", "host:clock", "seconds", EPOCH // 1_000_000, "microseconds", 0)
 
-    await store.sleep(5_000)  # the first one ends as soon as it can hear,
-    await store.lease(1, 1)  # and then it is for the store to be asked
+    if listening:
+        await store.sleep(5_000)  # the first one ends as soon as it can hear,
+        await store.lease(1, 1)  # and then it is for the store to be asked
 
-    async def advance(milliseconds: int) -> None:
-        await scripts.command("HINCRBY", "host:clock", "microseconds", milliseconds * 1000)
+    async def advance(milliseconds: float) -> None:
+        await scripts.command("HINCRBY", "host:clock", "microseconds", round(milliseconds * 1000))
 
     return Bench(store, advance)
 
