@@ -1,61 +1,77 @@
-"""Workers that are killed and frozen, slow ones, and those of Channels' own."""
+"""Workers that are killed, frozen and slow, and messages that get lost on the way to them."""
 
 from __future__ import annotations
 
-import pytest
+from functools import partial
 
 from tests.conftest import until
-from tests.faults.conftest import Open
+from tests.faults.conftest import Open, Stage
+from tests.faults.crew import Hand
+from tests.faults.events import Event
 
 KILLED = -9
 
 
-@pytest.mark.parametrize(
-    ("fault", "looks"),
-    [
-        ("die in step 10", 2),
-        ("die before renew 4", 1),
-        ("die after renew 4", 2),
-        ("die before settle 4", 2),
-        ("die after settle 4", 1),
-    ],
-)
-async def test_a_worker_killed_anywhere_loses_and_doubles_nothing(open_stage: Open, fault: str, looks: int) -> None:
-    stage = open_stage(RUN_LEASE=1500)
+async def test_workers_killed_anywhere_lose_and_double_nothing(open_stage: Open) -> None:
+    stage = open_stage(RUN_LEASE=1500, SLOTS=20)
     stage.crew.scheduler("--batch", "5")
-    doomed = stage.crew.worker(FAULT=fault)
+    before, *after = [
+        stage.crew.worker(FAULT=fault)
+        for fault in (
+            "die before renew 4",
+            "die after renew 4",
+            "die in step 10",
+            "die before settle 4",
+            "die after settle 4",
+        )
+    ]
     await stage.crew.present()
-    await stage.seed(20, steps=4, every=100)
-    assert await doomed.end() == KILLED
-    (struck,) = stage.events.of("struck")
+    await stage.seed(60, steps=5, every=100)
+    for hand in (before, *after):
+        assert await hand.end() == KILLED
     stage.crew.worker()
     await stage.over()
     await stage.check(settles_told=False)
-    # A run that was lost is counted, a hand-off is not, nor a run that was settled in time.
-    assert max(each.attempt for each in stage.events.of("begin")) >= looks
-    assert all(each.attempt == 1 for each in stage.events.of("begin") if each.at < struck.at)
+    # A run that was lost with its worker counts as an attempt, what was only handed to it does not.
+    lost = [each for hand in after for each in _running_when_killed(stage, hand)]
+    assert len(lost) > 3
+    for run in lost:
+        begun = stage.events.of("begin", key=run.key, since=run.at)
+        assert {each.attempt for each in begun if each.step == run.step and each.pid != run.pid} == {run.attempt + 1}
+    runs = {(each.key, each.step) for each in lost}
+    assert {each.attempt for each in stage.events.of("begin") if (each.key, each.step) not in runs} == {1}
 
 
-@pytest.mark.parametrize("fault", ["stop in step 10", "stop before settle 4"])
-async def test_a_worker_frozen_for_longer_than_its_lease_settles_nothing(open_stage: Open, fault: str) -> None:
-    stage = open_stage(RUN_LEASE=1500)
+def _running_when_killed(stage: Stage, hand: Hand) -> list[Event]:
+    held: dict[str, Event] = {}
+    for each in stage.events.of("renewed", "settled", "returned", pid=hand.pid):
+        if each.what == "renewed":
+            held[each.key] = each
+        else:
+            del held[each.key]
+    return list(held.values())
+
+
+async def test_a_worker_frozen_for_longer_than_its_lease_settles_nothing(open_stage: Open) -> None:
+    stage = open_stage(RUN_LEASE=1500, SLOTS=20)
     stage.crew.scheduler("--batch", "5")
-    frozen = stage.crew.worker(FAULT=fault)
+    frozen = [stage.crew.worker(FAULT=fault) for fault in ("stop in step 10", "stop before settle 4")]
     await stage.crew.present()
-    await stage.seed(20, steps=4, every=100)
-    await frozen.frozen()
-    (struck,) = stage.events.of("struck")
+    await stage.seed(30, steps=4, every=100)
+    for hand in frozen:
+        await hand.frozen()
     stage.crew.worker()
-    # The others go on to the end with what it holds.
+    # The other one goes on to the end with what they hold.
     await stage.over()
-    frozen.thaw()
-    await until(lambda: stage.events.of("refused", "stale", pid=frozen.pid, since=struck.at))
-    # It works on, and the same lease is good for nothing more.
-    assert stage.events.of("settled", "end", pid=frozen.pid, since=struck.at) == []
-    await stage.seed(20, steps=3, every=100)
+    for hand, struck in zip(frozen, [stage.events.of("struck", pid=hand.pid)[0] for hand in frozen], strict=True):
+        hand.thaw()
+        await until(partial(stage.events.of, "refused", "stale", pid=hand.pid, since=struck.at))
+        # It is alive, and its leases are good for nothing more.
+        assert stage.events.of("settled", "end", pid=hand.pid, since=struck.at) == []
+    await stage.seed(30, steps=3, every=100)
     await stage.over()
     await stage.check()
-    assert frozen.code is None
+    assert [hand.code for hand in frozen] == [None, None]
 
 
 async def test_what_was_handed_to_a_dead_worker_goes_to_a_live_one(open_stage: Open) -> None:
