@@ -31,6 +31,18 @@ def test_files_that_are_named_exist() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_guarantee_names_a_test_that_exists() -> None:
+    rows = re.findall(
+        r"^\| (?!guarantee |---)(.+) \| (.+) \|$", (ROOT / "docs/explanation/guarantees.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 20
+    for guarantee, shown_by in rows:
+        named = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", shown_by)
+        assert named, f"{guarantee}: expected one test, got {shown_by}"
+        path, name = named.groups()
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), shown_by
+
+
 def test_the_example_settings_work() -> None:
     (example,) = re.findall(r"```python settings\n(.*?)```", SETTINGS, re.DOTALL)
     scope: dict[str, Any] = {}

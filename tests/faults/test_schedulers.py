@@ -95,3 +95,19 @@ async def test_a_message_that_never_leaves_holds_up_one_batch_and_not_the_schedu
     await stage.over(within=30)
     await stage.check()
     assert any("takes no leases" in line for line in scheduler.log)
+
+
+async def test_wall_clocks_that_disagree_make_steps_late_and_no_more(open_stage: Open) -> None:
+    stage = open_stage()
+    hour, day = 3600, 86_400
+    for skew in (hour, -hour):
+        stage.crew.scheduler("--batch", "5", SKEW=skew)
+    for skew in (day, -day):
+        stage.crew.worker(SKEW=skew)
+    await stage.crew.present()
+    await stage.seed(40, steps=6, every=100)
+    await stage.over()
+    await stage.check()
+    assert len({each.pid for each in stage.events.of("leased")}) == 2
+    # The delays are those of the store's clock: nothing was early.
+    assert min(each.late for each in stage.events.of("begin")) >= 0

@@ -1,4 +1,7 @@
-"""Puts the store that can be made to fail in the place of the real one."""
+"""Puts the store that can be made to fail in the place of the real one, and sets the clock wrong if told to."""
+
+import os
+import time
 
 from django.apps import AppConfig
 
@@ -14,3 +17,6 @@ class FaultsConfig(AppConfig):
         from .store import FaultyStore
 
         registry.RedisStore = FaultyStore  # type: ignore[attr-defined]
+        if skew := float(os.environ.get("SKEW", "0")):
+            right = time.time
+            time.time = lambda: right() + skew
