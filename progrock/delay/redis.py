@@ -253,14 +253,13 @@ class RedisStore(DelayStore):
         await asyncio.gather(*(work(tag, positions) for tag, positions in groups.items()))
 
     async def _count(self, script: str, keys: Sequence[str]) -> int:
-        found = 0
+        counts: list[int] = []
 
         async def count(tag: str, positions: Sequence[int]) -> None:
-            nonlocal found
-            found += await self._scripts.run(script, tag, *(_bytes(keys[at]) for at in positions))
+            counts.append(await self._scripts.run(script, tag, *(_bytes(keys[at]) for at in positions)))
 
         await self._each_shard(count, keys)
-        return found
+        return sum(counts)
 
 
 class _Names(dict[bytes, str]):

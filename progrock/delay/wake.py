@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from . import trouble
 from .connections import Connect
 
 logger = logging.getLogger(__name__)
@@ -77,14 +78,15 @@ class Ear:
         while True:
             client = self._connect()
             try:
+                await client.initialize()  # a cluster's client must find its nodes first
                 async with client.pubsub() as pubsub:
                     await pubsub.subscribe(*(f"{shard}:wake" for shard in self._shards))
                     while True:
                         # With a timeout it returns None after it; without, redis-py 8 raises after socket_timeout.
                         self._hear(await pubsub.get_message(timeout=10))
-            except Exception as trouble:
-                # A wake-up lost costs a second at most, and the scheduler tells that the store is away.
-                logger.debug("No wake-up calls: %r", trouble)
+            except Exception as error:
+                # What it would have heard comes a second late at most.
+                trouble.say(logger, "No wake-up calls: %r", error)
                 await asyncio.sleep(random.uniform(*self.retry))
             finally:
                 await client.aclose()

@@ -26,8 +26,8 @@ local function release(reader)
     local ended = call('ZRANGE', at(reader.name), '-inf', time, 'BYSCORE', 'WITHSCORES')
     for i = 1, #ended, 2 do
         local key, score = ended[i], ended[i + 1]
-        call('ZREM', at(reader.name), key)
         call('ZADD', at(reader.channel), score, key)
+        call('ZREM', at(reader.name), key)
         local value = score % 2 == 1 and call('HGET', entries, key)
         local attempt, channel, message = parse(value or '')
         if attempt then

@@ -100,13 +100,13 @@ local function forget(key, known)
     end
     local _, channel = parse(value)
     local where, _, name = locate(key, channel, known)
+    call('SREM', nudged, key)
     if where == 'dead' then
-        call('ZREM', dead, key)
         call('HDEL', reasons, key)
+        call('ZREM', dead, key)
     elseif where then
         call('ZREM', at(name), key)
     end
-    call('SREM', nudged, key)
     call('HDEL', entries, key)
     return where
 end

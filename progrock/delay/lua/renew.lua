@@ -45,9 +45,9 @@ for i = 1, #items do
         receipts[i] = 0
     end
 end
+batch('ZADD', at(reader), added)
 if from ~= reader then
     batch('ZREM', at(from), moved)
 end
-batch('ZADD', at(reader), added)
 batch('SREM', nudged, told)
 return { time, receipts, nudges or {} }

@@ -12,11 +12,11 @@ for i = 2, #ARGV do
     local _, channel, message = parse(value or '')
     if channel then
         found = found + 1
-        call('ZREM', dead, key)
         call('HDEL', reasons, key)
-        call('HSET', entries, key, '1 ' .. channel .. ' ' .. message)
         call('SADD', channels, channel)
         call('ZADD', at(channel), time, key)
+        call('HSET', entries, key, '1 ' .. channel .. ' ' .. message)
+        call('ZREM', dead, key)
     end
 end
 if found > 0 then

@@ -17,6 +17,11 @@ for i = 1, #items do
 end
 local found, nudges = scores(from, keys), marks(keys)
 local first = head(channel)
+-- A script that fails is not undone: what will be written to is read before, so that a key of the wrong type is found
+-- in time.
+call('HLEN', entries)
+call('ZCARD', dead)
+call('HLEN', reasons)
 local slots = parse_reader(call('HGET', readers, from) or '')
 local full = slots and call('ZCARD', at(from)) >= slots
 local accepted = {}
