@@ -57,9 +57,9 @@ class Hand:
 
         await until(known, START_MOST)
 
-    async def says(self, words: str) -> None:
-        """Wait until it has written this."""
-        await until(lambda: any(words in line for line in self.log), START_MOST)
+    async def says(self, words: str, *, after: int = 0) -> None:
+        """Wait until it has written this, after so many lines."""
+        await until(lambda: any(words in line for line in self.log[after:]), START_MOST)
 
     async def end(self, within: float = START_MOST) -> int:
         """Wait until it has ended, and return its exit code."""
@@ -110,7 +110,7 @@ class Crew:
         self._folder = folder
         own = {
             "REDIS_URL": redis.url,
-            "HAND_OFF": 1500,
+            "HAND_OFF": 1000,
             "DATABASE": folder / "db.sqlite3",
             "EVENTS": self.events.path,
             "DJANGO_SETTINGS_MODULE": "tests.faults.project.settings",

@@ -19,7 +19,7 @@ async def test_random_kills_lose_and_double_nothing(open_stage: Open) -> None:
     makers: list[Callable[..., Hand]] = [crew.scheduler, crew.scheduler, crew.worker, crew.worker, crew.worker]
     running = [make() for make in makers]
     await crew.present()
-    await stage.seed(150, steps=50, every=200)
+    await stage.seed(150, steps=32, every=200)
     end = time.monotonic() + LASTS
     while time.monotonic() < end:
         await asyncio.sleep(random.uniform(0.2, 0.8))

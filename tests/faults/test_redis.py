@@ -51,7 +51,7 @@ async def test_restarted_with_what_it_wrote_down_nothing_is_lost(stage: Stage, c
     await stage.seed(40, steps=25, every=100)
     await until(lambda: len(stage.events.of("settled")) > 40)
     crew.redis.stop()
-    await asyncio.sleep(2)
+    await asyncio.sleep(1)
     crew.redis.start()
     # As hard as it can be: but what it answered is on the disk.
     crew.redis.cli("CONFIG", "SET", "appendfsync", "always")

@@ -39,7 +39,7 @@ async def test_a_scheduler_frozen_with_a_batch_comes_back_with_what_nobody_takes
     stage.crew.scheduler()
     await stage.over()
     assert stage.events.of("stale") == []
-    # Its batch is a second and a half old, and everybody else has long gone on.
+    # Its batch is a second old, and everybody else has long gone on.
     frozen.thaw()
     await until(lambda: stage.events.of("stale"))
     await stage.seed(20, steps=2, every=100)

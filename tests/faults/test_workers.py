@@ -76,7 +76,7 @@ async def test_a_worker_frozen_for_longer_than_its_lease_settles_nothing(open_st
 
 async def test_what_was_handed_to_a_dead_worker_goes_to_a_live_one(open_stage: Open) -> None:
     # Run leases as long as they are by default: they have no part in this.
-    stage = open_stage(HAND_OFF=1000)
+    stage = open_stage()
     stage.crew.scheduler("--batch", "5")
     doomed = stage.crew.worker(FAULT="die before renew 1")
     await doomed.present()
