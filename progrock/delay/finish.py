@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -31,3 +31,8 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def side_by_side(work: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
+    """Await all and return what they return. One, as it mostly is, needs no task of its own."""
+    return [await work[0]] if len(work) == 1 else await asyncio.gather(*work)

@@ -7,7 +7,7 @@ import logging
 import math
 import zlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from .connections import Connect, connector
 from .entry import Again, Dead, Entry, Lease, NewEntry, Outcome, Reader, Status
 from .exceptions import StoreUnfit
+from .finish import side_by_side
 from .scripts import Scripts
 from .store import DelayStore
 
@@ -115,7 +116,7 @@ class RedisStore(DelayStore):
                     )
 
         groups = self._by_place(leases)
-        await asyncio.gather(*(renew(*group, positions) for group, positions in groups.items()))
+        await side_by_side([renew(*group, positions) for group, positions in groups.items()])
         return renewed
 
     async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
@@ -130,7 +131,7 @@ class RedisStore(DelayStore):
                 accepted[at] = reply == 1
 
         groups = self._by_place([lease for lease, _ in outcomes])
-        await asyncio.gather(*(settle(*group, positions) for group, positions in groups.items()))
+        await side_by_side([settle(*group, positions) for group, positions in groups.items()])
         return accepted
 
     async def nudge(self, keys: Iterable[str]) -> int:
@@ -241,16 +242,16 @@ class RedisStore(DelayStore):
 
     async def _each(self, script: str, *arguments: str | int) -> list[Any]:
         """Run a script on every shard and return the replies."""
-        if len(self._tags) == 1:
-            return [await self._scripts.run(script, self._tags[0], *arguments)]
-        return await asyncio.gather(*(self._scripts.run(script, tag, *arguments) for tag in self._tags))
+        return await side_by_side([self._scripts.run(script, tag, *arguments) for tag in self._tags])
 
-    async def _each_shard(self, work: Callable[[str, Sequence[int]], Awaitable[None]], keys: Sequence[str]) -> None:
+    async def _each_shard(
+        self, work: Callable[[str, Sequence[int]], Coroutine[Any, Any, None]], keys: Sequence[str]
+    ) -> None:
         """Do `work` for each shard with the positions of its keys."""
         groups: dict[str, list[int]] = defaultdict(list)
         for at, key in enumerate(keys):
             groups[self._tag(key)].append(at)
-        await asyncio.gather(*(work(tag, positions) for tag, positions in groups.items()))
+        await side_by_side([work(tag, positions) for tag, positions in groups.items()])
 
     async def _count(self, script: str, keys: Sequence[str]) -> int:
         counts: list[int] = []

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from . import trouble
 from .entry import Again, Lease, NewEntry, to_channel
-from .finish import finish
+from .finish import finish, side_by_side
 from .store import DelayStore
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Scheduler:
         standing: Sequence[NewEntry] = (),
         batch: int = 250,
         hand_off: int = HAND_OFF,
-        gap: int = 40,
+        gap: int = 50,
         cap: int = 1_000,
     ) -> None:
         self._store = store
@@ -120,7 +120,7 @@ class Scheduler:
         by_reader: Mapping[str, list[Lease]] = defaultdict(list)
         for lease in leases:
             by_reader[lease.reader].append(lease)
-        await asyncio.gather(*(self._send(reader, batch) for reader, batch in by_reader.items()))
+        await side_by_side([self._send(reader, batch) for reader, batch in by_reader.items()])
         return len(leases)
 
     async def _send(self, reader: str, batch: Sequence[Lease]) -> None:

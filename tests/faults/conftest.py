@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from progrock import reconcile
 from progrock.delay import NewEntry, RedisStore
-from progrock.reconcile import KEY as RECONCILER
 from tests.conftest import until
 from tests.faults.chains import chains, check_chains, check_empty, decode
 from tests.faults.crew import Crew
@@ -54,7 +54,7 @@ class Stage:
             steps = sum(decode(entry.message).of for entry in self.seeded)
             await until(lambda: len({(each.key, each.step) for each in self.events.of("settled")}) >= steps)
         check_chains(self.events, self.seeded)
-        check_empty(self.crew.redis, self.seeded, {RECONCILER})
+        check_empty(self.crew.redis, self.seeded, {new.key for new in reconcile.standing()})
 
 
 Open = Callable[..., Stage]
