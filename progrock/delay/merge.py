@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -17,15 +17,16 @@ async def merge(streams: Iterable[AsyncGenerator[T, None]]) -> AsyncGenerator[T,
     merged stream is closed, all of them are, and have ended by then.
     """
 
-    async def drain(stream: AsyncGenerator[T, None], put: Callable[[T], None]) -> None:
-        async with aclosing(stream):
-            async for item in stream:
-                put(item)
+    async def drain(stream: AsyncGenerator[T, None], ready: _Ready[T]) -> None:
+        try:
+            async with aclosing(stream):
+                async for item in stream:
+                    ready.put(item)
+        finally:
+            ready.end()
 
-    def start(put: Callable[[T], None]) -> list[Coroutine[Any, Any, None]]:
-        return [drain(stream, put) for stream in streams]
-
-    async with aclosing(_gathered(start)) as items:
+    ready: _Ready[T] = _Ready()
+    async with aclosing(ready.items([drain(stream, ready) for stream in streams])) as items:
         async for item in items:
             yield item
 
@@ -33,50 +34,57 @@ async def merge(streams: Iterable[AsyncGenerator[T, None]]) -> AsyncGenerator[T,
 async def as_ready(coroutines: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerator[T, None]:
     """Run all coroutines side by side and yield what they return, as :func:`merge` does."""
 
-    async def finish(coroutine: Coroutine[Any, Any, T], put: Callable[[T], None]) -> None:
-        put(await coroutine)
+    async def finish(coroutine: Coroutine[Any, Any, T], ready: _Ready[T]) -> None:
+        try:
+            ready.put(await coroutine)
+        finally:
+            ready.end()
 
-    def start(put: Callable[[T], None]) -> list[Coroutine[Any, Any, None]]:
-        return [finish(coroutine, put) for coroutine in coroutines]
-
-    async with aclosing(_gathered(start)) as items:
+    ready: _Ready[T] = _Ready()
+    async with aclosing(ready.items([finish(coroutine, ready) for coroutine in coroutines])) as items:
         async for item in items:
             yield item
 
 
-async def _gathered(
-    start: Callable[[Callable[[T], None]], list[Coroutine[Any, Any, None]]],
-) -> AsyncGenerator[T, None]:
-    """Yield what the coroutines put, which `start` makes."""
-    ready: list[T] = []
-    changed = asyncio.Event()
+class _Ready(Generic[T]):
+    """What some tasks have put, and how many of them still run."""
 
-    def put(item: T) -> None:
-        ready.append(item)
-        changed.set()
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._running = 0
+        self._changed = asyncio.Event()
 
-    tasks = [asyncio.create_task(each) for each in start(put)]
-    running = len(tasks)
+    def put(self, item: T) -> None:
+        self._items.append(item)
+        self._changed.set()
 
-    def ended(task: asyncio.Task[None]) -> None:
-        nonlocal running
-        running -= 1
-        if not running:
-            changed.set()
+    def end(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self._changed.set()
 
-    for task in tasks:
-        task.add_done_callback(ended)
-    try:
-        while running or ready:
-            if not ready:
-                changed.clear()
-                await changed.wait()
-            # One turn of the loop brings many: they are taken together.
-            taken, ready[:] = ready[:], []
-            for item in taken:
-                yield item
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def items(self, work: list[Coroutine[Any, Any, None]]) -> AsyncGenerator[T, None]:
+        """Run all of the work, each of which calls `end` in the end, and yield what it puts."""
+        self._running = len(work)
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            while self._running or self._items:
+                if not self._items:
+                    self._changed.clear()
+                    await self._changed.wait()
+                # One turn of the loop brings many: they are taken together.
+                taken, self._items = self._items, []
+                for item in taken:
+                    yield item
+            if tasks:
+                await asyncio.wait(tasks)
+            for task in tasks:
+                task.result()
+        finally:
+            late = [task for task in tasks if not task.done()]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            for task in tasks:
+                if not task.cancelled():
+                    task.exception()  # has been raised, or nobody is there any more to hear of it
