@@ -8,13 +8,21 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
+_left: set[asyncio.Future[Any]] = set()
+"""What nobody waits for any more. An event loop alone does not keep it from being collected before it ends."""
+
 
 async def finish(work: Awaitable[R], within: float = 1) -> R:
-    """Await `work`, and when cancelled meanwhile give it some seconds to end; the cancellation follows."""
+    """Await `work`, and when cancelled meanwhile give it some seconds to end; the cancellation follows.
+
+    What takes longer goes on for as long as the event loop does.
+    """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        _left.add(task)
+        task.add_done_callback(_left.discard)
         await asyncio.wait([task], timeout=within)
         raise
 

@@ -35,13 +35,16 @@ class Relay(SelfReschedulingConsumer):
 
     run_lease = 3_000  # a send is short, and who reads `asgi.delay` should be replaced soon
     attempts = None  # a layer that is away makes messages late; those that cannot be sent die at once
+    send_most = 10
+    """Seconds that a layer has to take a message. One that it takes later all the same is sent twice."""
 
     def __init__(self, store: DelayStore, layer: str) -> None:
         super().__init__(store)
         self.channel_layer_alias = layer
-        self._intake: asyncio.Task[None] | None = None
         # Each send is some calls of the layer, on a connection of its own.
         self._sending = asyncio.Semaphore(20)
+        self._intake_turn = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -60,39 +63,54 @@ class Relay(SelfReschedulingConsumer):
         if lease.key == INTAKE.key:
             return await self._take_in(lease)
         try:
-            message = unpack(lease.message)
-            layer: Any = get_channel_layer(message.layer or self.channel_layer_alias)
-            if layer is None:
-                raise InvalidMessage(f"Expected the alias of a channel layer, got {message.layer!r}.")
-            async with self._sending:
-                if self.holds(lease):
-                    await layer.send(message.channel, message.content)
+            return await self._send(lease)
         except ChannelFull:
             return Again(random.randint(50, 500), attempt=lease.attempt)
         except (InvalidMessage, InvalidChannelLayerError) as error:
-            return self._refuse(lease, str(error))
+            return _refuse(lease, str(error))
         except (TypeError, ValueError, AssertionError) as error:
-            return self._refuse(lease, f"Expected a message that the layer can carry, got one it cannot: {error}.")
-        return Done()
+            return _refuse(lease, f"Expected a message that the layer can carry, got one it cannot: {error}.")
+        except Exception as error:
+            trouble.say(logger, "A layer takes no messages, trying again: %r", error)
+            delay = min(5_000, 250 * 2 ** min(lease.attempt, 10))
+            return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1)
 
-    def _refuse(self, lease: Lease, reason: str) -> Outcome:
-        logger.error("The message %s is set aside: %s", lease.key, reason)
-        return Dead(reason)
+    async def _send(self, lease: Lease) -> Outcome:
+        message = unpack(lease.message)
+        layer: Any = get_channel_layer(message.layer or self.channel_layer_alias)
+        if layer is None:
+            raise InvalidMessage(f"Expected the alias of a channel layer, got {message.layer!r}.")
+        async with self._sending:
+            if not self.holds(lease):
+                # Somebody else's by now, as far as is known here; if it is not, it is still to be sent.
+                return Again(0, attempt=lease.attempt)
+            # A connection can be dead without a word, and would keep the place of all that come after it.
+            async with asyncio.timeout(self.send_most):
+                await layer.send(message.channel, message.content)
+        return Done()
 
     async def _take_in(self, lease: Lease) -> Outcome:
         """Read `asgi.delay` for as long as the lease holds."""
-        reading = self._intake = asyncio.create_task(self._read(lease))
-        try:
-            await asyncio.wait([reading])
-        finally:
-            reading.cancel()
+        # One that lost its lease unnoticed ends first.
+        async with self._intake_turn:
+            reading = self._reading = asyncio.create_task(self._read(lease))
+            try:
+                # Also while no message comes: somebody else may read by now.
+                while self.holds(lease) and not reading.done():
+                    await asyncio.wait([reading], timeout=self.run_lease / 3000)
+            finally:
+                # Only who has ended may be followed. More than once: redis-py was seen to lose a cancellation.
+                while not reading.done():
+                    reading.cancel()
+                    await asyncio.wait([reading], timeout=1.5)
         if not reading.cancelled():
             reading.result()
-        return Again(0, attempt=lease.attempt)
+        return Again(0)
 
     async def _read(self, lease: Lease) -> None:
         while self.holds(lease):
             message = await self._receive(lambda: self.channel_layer.receive(CHANNEL))
+            # Received is gone from the channel: it is stored, whatever becomes of the lease.
             await finish(self._keep(_entry(message)))
 
     async def _keep(self, new: NewEntry) -> None:
@@ -106,9 +124,14 @@ class Relay(SelfReschedulingConsumer):
                 await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _drain(self, channel: str) -> None:
-        if self._intake is not None:
-            self._intake.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
         await super()._drain(channel)
+
+
+def _refuse(lease: Lease, reason: str) -> Outcome:
+    logger.error("The message %s is set aside: %s", lease.key, reason)
+    return Dead(reason)
 
 
 def _entry(message: object) -> NewEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import get_channel_layer
 
-from progrock.delay import INTAKE, MemoryStore, NewEntry, Relay, Scheduler
+from progrock.delay import INTAKE, Lease, MemoryStore, NewEntry, Relay, Scheduler
 from progrock.delay.message import CHANNEL, DELAY_MOST
 from tests.conftest import until
 
@@ -209,3 +210,82 @@ async def test_a_message_with_a_key_is_there_once(layer: Any, store: MemoryStore
     await layer.send(CHANNEL, later(9))
     await arrived(layer)
     assert await store.depth() == 2
+
+
+@pytest.fixture
+def readers(layer: Any, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many have begun to read `asgi.delay`, and how many do so now."""
+    receive, counted = layer.receive, Counter[str]()
+
+    async def watched(channel: str) -> Any:
+        if channel != CHANNEL:
+            return await receive(channel)
+        counted["begun"] += 1
+        counted["now"] += 1
+        counted["most"] = max(counted["most"], counted["now"])
+        try:
+            return await receive(channel)
+        finally:
+            counted["now"] -= 1
+
+    monkeypatch.setattr(layer, "receive", watched)
+    return counted
+
+
+async def test_a_relay_that_lost_the_intake_stops_reading_before_it_begins_again(
+    layer: Any, store: MemoryStore, readers: Counter[str], tasks: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(self: Relay) -> None:
+        """A process that is frozen for a while does not renew what it holds."""
+
+    monkeypatch.setattr(Relay, "run_lease", 60)
+    monkeypatch.setattr(Relay, "_renew", nothing)
+    tasks(Scheduler(store, layer, standing=[INTAKE], gap=1, hand_off=40).run())
+    tasks(Relay(store, "work").run())
+    await until(lambda: readers["begun"] >= 4)
+    assert readers["most"] == 1
+    await layer.send(CHANNEL, later(1))
+    assert (await arrived(layer))["n"] == 1
+
+
+@pytest.mark.usefixtures("delaying")
+async def test_what_is_not_held_any_more_is_not_given_up_unsent(layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    holds, lost = Relay.holds, 0
+
+    def not_at_first(self: Relay, lease: Lease) -> bool:
+        """By this process' clock the lease has ended, and nobody else has taken the entry yet."""
+        nonlocal lost
+        if lease.key == INTAKE.key or lost:
+            return holds(self, lease)
+        lost += 1
+        return False
+
+    monkeypatch.setattr(Relay, "holds", not_at_first)
+    await layer.send(CHANNEL, later(1))
+    assert (await arrived(layer))["n"] == 1
+    assert lost
+
+
+@pytest.mark.usefixtures("delaying")
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+async def test_a_layer_that_is_away_makes_late_and_says_so_in_one_line(
+    how: str, layer: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    send, away = layer.send, True
+
+    async def failing(channel: str, message: dict[str, Any]) -> None:
+        if channel == "c" and away:
+            if how == "hangs":
+                await asyncio.Event().wait()
+            raise OSError("no layer")
+        await send(channel, message)
+
+    monkeypatch.setattr(layer, "send", failing)
+    monkeypatch.setattr(Relay, "send_most", 0.01)
+    monkeypatch.setattr("progrock.delay.relay.random.randint", lambda low, high: 5)
+    for n in range(30):
+        await layer.send(CHANNEL, later(n))
+    await until(lambda: "A layer takes no messages" in caplog.text)
+    away = False
+    assert sorted([(await arrived(layer))["n"] for _ in range(30)]) == list(range(30))
+    assert len(caplog.records) == 1
