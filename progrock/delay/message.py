@@ -19,7 +19,15 @@ _CHANNEL_FORM = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?")
 _CHANNEL_MOST = 99
 _KEY_MOST = 200
 
-_encode = msgspec.msgpack.Encoder().encode
+
+def _plain(value: object) -> str:
+    """Return a text of a class of its own, as templates make them, as a text."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"no form for {type(value).__name__}")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -57,6 +65,10 @@ def check(message: object) -> Delayed:
         raise InvalidMessage(f"Expected the channel as a name of {form}, got {_told(channel)}.")
     if not isinstance(content, dict):
         raise InvalidMessage(f"Expected the content as a dict, got {_told(content)}.")
+    try:
+        _check_content(content)
+    except RecursionError:
+        raise InvalidMessage("Expected a content that ends, got one that is nested too deeply.") from None
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= DELAY_MOST:
         raise InvalidMessage(f"Expected the delay as 0 to {DELAY_MOST} ms (366 days), got {_told(delay)}.")
     if not isinstance(layer, str):
@@ -77,12 +89,12 @@ def entry_of(message: Delayed) -> NewEntry:
         raise InvalidMessage(f"Expected a content that MessagePack can carry, got one it cannot: {error}.") from None
 
 
-def entry_as_it_is(message: object) -> NewEntry:
-    """Return the entry of what makes no sense, due now: its step will say why."""
+def entry_refused(message: object, reason: str) -> NewEntry:
+    """Return the entry of what makes no sense, due now: its step sets it aside."""
     try:
-        packed = _encode(message)
+        packed = _encode({"refused": reason, "message": message})
     except (TypeError, ValueError, OverflowError, RecursionError):
-        packed = _encode(_told(message))
+        packed = _encode({"refused": reason, "message": _told(message)})
     return NewEntry(entry_key(uuid.uuid4().hex), CHANNEL, packed)
 
 
@@ -100,7 +112,24 @@ def unpack(packed: bytes) -> Delayed:
         message = _decode(packed)
     except (msgspec.DecodeError, RecursionError):
         raise InvalidMessage(f"Expected a message as MessagePack, got {packed[:40]!r}.") from None
+    if isinstance(message, dict) and isinstance(message.get("refused"), str):
+        raise InvalidMessage(message["refused"])
     return check(message)
+
+
+def _check_content(value: object) -> None:
+    """Refuse what would arrive as something else: the encoder makes texts of dates, for one, and layers refuse some."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if not isinstance(name, str):
+                raise InvalidMessage(f"Expected texts as the keys of the content's dicts, got {_told(name)}.")
+            _check_content(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_content(each)
+    elif not (value is None or isinstance(value, bool | int | float | str | bytes)):
+        kinds = "None, bool, int, float, str, bytes, lists and dicts"
+        raise InvalidMessage(f"Expected a content of {kinds}, got {_told(value)} in it.")
 
 
 def _told(value: object) -> str:

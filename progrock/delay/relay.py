@@ -16,7 +16,7 @@ from .consumer import SelfReschedulingConsumer
 from .entry import Again, Dead, Done, Lease, NewEntry, Outcome
 from .exceptions import InvalidMessage
 from .finish import finish
-from .message import CHANNEL, check, entry_as_it_is, entry_of, unpack
+from .message import CHANNEL, check, entry_of, entry_refused, unpack
 from .store import DelayStore
 
 logger = logging.getLogger(__name__)
@@ -138,5 +138,5 @@ def _entry(message: object) -> NewEntry:
     """Return the entry of what came in."""
     try:
         return entry_of(check(message))
-    except InvalidMessage:
-        return entry_as_it_is(message)
+    except InvalidMessage as error:
+        return entry_refused(message, str(error))

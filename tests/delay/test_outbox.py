@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from django.utils.safestring import mark_safe
 
 from progrock import delay, registry
 from progrock.delay import INTAKE, InvalidMessage, MemoryStore, RedisStore, Relay, Scheduler
 from progrock.delay import outbox as outbox_module
+from progrock.delay.message import entry_key, unpack
 from tests.conftest import until
 from tests.documents import code
 from tests.redis import RedisServer
 
 Run = Callable[[Awaitable[None]], asyncio.Task[None]]
+
+
+ENDLESS: dict[str, Any] = {}
+ENDLESS["n"] = ENDLESS
 
 
 @pytest.fixture
@@ -57,14 +64,29 @@ async def test_keys_of_messages_are_not_those_of_other_entries(store: MemoryStor
     assert await store.depth() == 2
 
 
+async def test_a_text_that_a_template_made_is_a_text(store: MemoryStore) -> None:
+    key = await delay.send("c", {"html": mark_safe("<b>")}, delay=0)
+    assert key
+    (entry,) = await store.peek([entry_key(key)])
+    assert entry
+    html = unpack(entry.message).content["html"]
+    assert type(html) is str
+    assert html == "<b>"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ({"channel": "ü"}, "channel"),
         ({"channel": ""}, "channel"),
         ({"message": None}, "content"),
-        ({"message": {"n": object()}}, "MessagePack"),
+        ({"message": {"n": object()}}, "content"),
+        ({"message": {"n": [datetime(2017, 1, 1)]}}, "content"),
+        ({"message": {"n": {1, 2}}}, "content"),
+        ({"message": {7: "n"}}, "texts as the keys"),
+        ({"message": ENDLESS}, "content that ends"),
         ({"message": {"n": 2**70}}, "MessagePack"),
+        ({"message": {"n": "\ud800"}}, "MessagePack"),
         ({"delay": -1}, "delay"),
         ({"delay": "1"}, "delay"),
         ({"delay": float("nan")}, "delay"),

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ BAD: list[tuple[Any, str]] = [
     (later(delay=-1), "the delay as 0 to"),
     (later(delay=float("nan")), "the delay as 0 to"),
     (later(delay=float("inf")), "the delay as 0 to"),
-    (later(delay=10**400), "Expected a dict"),
+    (later(delay=10**400), "the delay as 0 to"),
     (later(delay=DELAY_MOST + 1), "the delay as 0 to"),
     (later(channel="no such name"), "the channel as a name"),
     (later(channel="c\n"), "the channel as a name"),
@@ -94,7 +95,10 @@ BAD: list[tuple[Any, str]] = [
     (later(layer="nowhere"), "the alias of a channel layer, got 'nowhere'"),
     (later(key=""), "the key as a text"),
     (later(key="x" * 201), "the key as a text"),
-    (later(content={"fine": object()}), "Expected a dict"),
+    (later(content={"fine": object()}), "a content of None, bool, int"),
+    (later(content={"when": datetime(2017, 1, 1)}, delay=60_000), "a content of None, bool, int"),
+    (later(content={"n": [{2017: "year"}]}), "texts as the keys"),
+    ({"refused": 7}, "no channel"),
     ("not even a dict", "Expected a dict"),
 ]
 
@@ -102,7 +106,7 @@ BAD: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("message", "reason"), BAD, ids=[f"{n}" for n in range(len(BAD))])
 @pytest.mark.usefixtures("delaying")
 async def test_what_makes_no_sense_is_set_aside_and_the_next_is_sent(
-    message: Any, reason: str, layer: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    message: Any, reason: str, layer: Any, store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The in-memory layer lets through only dicts that can be copied; others do come out of Redis.
     await until(lambda: CHANNEL in layer.channels)
@@ -111,6 +115,7 @@ async def test_what_makes_no_sense_is_set_aside_and_the_next_is_sent(
     assert (await arrived(layer))["n"] == 1
     (dead,) = await _dead(store)
     assert reason in dead.reason
+    assert [reason in record.message for record in caplog.records] == [True]
 
 
 async def _dead(store: MemoryStore) -> Any:
