@@ -110,7 +110,7 @@ def unpack(packed: bytes) -> Delayed:
     """
     try:
         message = _decode(packed)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         raise InvalidMessage(f"Expected a message as MessagePack, got {packed[:40]!r}.") from None
     if isinstance(message, dict) and isinstance(message.get("refused"), str):
         raise InvalidMessage(message["refused"])
