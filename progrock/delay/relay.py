@@ -38,16 +38,19 @@ class Relay(SelfReschedulingConsumer):
     send_most = 10
     """Seconds that a layer has to take a message. One that it takes later all the same is sent twice."""
 
+    last_message = 0.2
+    """Seconds that who reads `asgi.delay` waits for one more message when it is to stop."""
+
     def __init__(self, store: DelayStore, layer: str) -> None:
         super().__init__(store)
         self.channel_layer_alias = layer
         # Each send is some calls of the layer, on a connection of its own.
         self._sending = asyncio.Semaphore(20)
         self._intake_turn = asyncio.Lock()
-        self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Run until cancelled."""
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def nothing() -> dict[str, Any]:
             # The channel itself is for the intake to read.
@@ -93,11 +96,14 @@ class Relay(SelfReschedulingConsumer):
         """Read `asgi.delay` for as long as the lease holds."""
         # One that lost its lease unnoticed ends first.
         async with self._intake_turn:
-            reading = self._reading = asyncio.create_task(self._read(lease))
+            reading = asyncio.create_task(self._read(lease))
             try:
                 # Also while no message comes: somebody else may read by now.
-                while self.holds(lease) and not reading.done():
-                    await asyncio.wait([reading], timeout=self.run_lease / 3000)
+                while self._reads(lease) and not reading.done():
+                    either = [reading, self._stopping]
+                    await asyncio.wait(either, timeout=self.run_lease / 3000, return_when=asyncio.FIRST_COMPLETED)
+                # What a layer is just taking is lost if it is interrupted. Where there is much, this ends by itself.
+                await asyncio.wait([reading], timeout=self.last_message)
             finally:
                 # Only who has ended may be followed. More than once: redis-py was seen to lose a cancellation.
                 while not reading.done():
@@ -107,8 +113,11 @@ class Relay(SelfReschedulingConsumer):
             reading.result()
         return Again(0)
 
+    def _reads(self, lease: Lease) -> bool:
+        return self.holds(lease) and not self._stopping.done()
+
     async def _read(self, lease: Lease) -> None:
-        while self.holds(lease):
+        while self._reads(lease):
             message = await self._receive(lambda: self.channel_layer.receive(CHANNEL))
             # Received is gone from the channel: it is stored, whatever becomes of the lease.
             await finish(self._keep(_entry(message)))
@@ -124,8 +133,8 @@ class Relay(SelfReschedulingConsumer):
                 await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _drain(self, channel: str) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        if not self._stopping.done():
+            self._stopping.set_result(None)
         await super()._drain(channel)
 
 
