@@ -64,6 +64,14 @@ def connector(url: str) -> Connect:
     return lambda: _behind_sentinel(hosts, service, {**options, "db": int(db or 0)})
 
 
+async def close(client: Client) -> None:
+    """Close all connections of a client, also those to the sentinels, which redis-py leaves open."""
+    await client.aclose()
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager else ():
+        await sentinel.aclose()
+
+
 def _behind_sentinel(hosts: list[tuple[str, int]], service: str, options: Mapping[str, Any]) -> Redis:
     # Sentinel's pool cannot block; so many connections are never open at once.
     sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3})  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from redis.exceptions import NoScriptError, RedisError
 
-from .connections import Connect
+from .connections import Client, Connect, close
 from .exceptions import StoreAway
 from .wake import Ear
 
@@ -35,8 +35,22 @@ class _Link:
     """What belongs to one event loop."""
 
     def __init__(self, connect: Connect, tags: Sequence[str]) -> None:
-        self.client = connect()
+        self._client = connect()
+        self._ready = False
+        self._turn = asyncio.Lock()
         self.ear = Ear(connect, tags)
+
+    async def client(self) -> Client:
+        """Return the client, ready for any number of callers at once: a cluster's must find its nodes first, once."""
+        if not self._ready:
+            async with self._turn:
+                await self._client.initialize()
+                self._ready = True
+        return self._client
+
+    async def aclose(self) -> None:
+        await self.ear.aclose()
+        await close(self._client)
 
 
 class Scripts:
@@ -59,13 +73,13 @@ class Scripts:
         :raises StoreAway: if Redis does not answer, or cannot now; the script may have run or not.
         """
         script, keys = self._scripts[name], self._keys[tag]
-        client = self._link().client
         try:
+            client = await self._link().client()
             try:
                 return await client.evalsha(script.sha, len(keys), *keys, tag, *arguments)
             except NoScriptError:
                 return await client.eval(script.text, len(keys), *keys, tag, *arguments)
-        except RedisError as error:
+        except (RedisError, OSError) as error:
             if "WRONGTYPE" in str(error) and name != "mend":
                 aside = await self.run("mend", tag)
                 logger.error("Keys of the wrong type are put aside, as %s.", ", ".join(map(repr, aside)) or "none")
@@ -77,8 +91,9 @@ class Scripts:
         :raises StoreAway: if Redis does not answer, or cannot now.
         """
         try:
-            return await self._link().client.execute_command(*words)
-        except RedisError as error:
+            client = await self._link().client()
+            return await client.execute_command(*words)
+        except (RedisError, OSError) as error:
             raise StoreAway(f"{words[0]}: {error or type(error).__name__}") from error
 
     @property
@@ -90,8 +105,7 @@ class Scripts:
         """Close the running loop's connections."""
         link = self._links.pop(asyncio.get_running_loop(), None)
         if link is not None:
-            await link.ear.aclose()
-            await link.client.aclose()
+            await link.aclose()
 
     def _link(self) -> _Link:
         loop = asyncio.get_running_loop()
