@@ -1,4 +1,4 @@
-"""The worker of 2017, as the how-to ports it, on the delay scheduler alone."""
+"""The page and the worker of 2017, as the how-to ports them, on the delay scheduler alone."""
 
 from __future__ import annotations
 
@@ -11,33 +11,50 @@ from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from channels.testing import WebsocketCommunicator
 
 from progrock.delay import INTAKE, MemoryStore, Relay, Scheduler, Worker
 from tests.documents import code
 
 Run = Callable[[Awaitable[None]], asyncio.Task[None]]
 
+DELAY = 20
+
 
 @pytest.mark.parametrize("each", [1, 2])
 async def test_the_worker_of_2017_runs_and_its_chain_never_forks(each: int, tasks: Run) -> None:
     scope: dict[str, Any] = {}
-    exec(code("howto/delay-a-message.md", "worker-2017"), scope)
-    scope["DELAY"] = 20
+    for label in ("worker-2017", "routing-2017"):
+        exec(code("howto/port-from-channels-1.md", label), scope)
+    scope["DELAY"] = DELAY
+    tell = scope["ProgRocker"].tell
+    times: list[float] = []
+
+    async def timed(*words: Any, **content: Any) -> None:
+        times.append(time.monotonic())
+        await tell(*words, **content)
+
+    scope["ProgRocker"].tell = timed
     store, layer = MemoryStore(), get_channel_layer("work")
     for _ in range(each):
         tasks(Scheduler(store, layer, standing=[INTAKE], gap=1).run())
         tasks(Relay(store, "work").run())
-    tasks(Worker(scope["ProgRocker"].as_asgi(), ["prog-rocker"], layer).run())
-    await layer.send("prog-rocker", {"type": "rock", "action": "start", "reply_channel": "page"})
+    tasks(Worker(scope["application"], ["prog-rocker"], layer).run())
+
+    page = WebsocketCommunicator(scope["application"], "/prog/")
+    assert await page.connect() == (True, None)
+    await page.send_to(json.dumps({"action": "start"}))
     frames: list[dict[str, Any]] = []
-    times: list[float] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(30):  # 34 delays: at one tick a second, it would take longer
         while not frames or not frames[-1].get("complete"):
-            frames.append(json.loads((await layer.receive("page"))["text"]))
-            times.append(time.monotonic())
-    assert frames == [*({"progress": n} for n in range(0, 100, 3)), {"complete": True, "progress": 100}]
-    assert all(after - before >= 0.019 for before, after in pairwise(times))
-    # The one after the last would be here by now, if there were two chains.
-    await asyncio.sleep(0.06)
-    assert "page" not in layer.channels
+            frames.append(json.loads(await page.receive_from(timeout=10)))
+    assert frames == [
+        {"accept": True},
+        *({"progress": n} for n in range(0, 100, 3)),
+        {"complete": True, "progress": 100},
+    ]
+    assert min(after - before for before, after in pairwise(times)) >= DELAY / 1000
+    # Nothing is on its way to a second chain, neither in the schedule nor to the page.
     assert await store.depth() == 1
+    assert await page.receive_nothing(timeout=DELAY * 3 / 1000)
+    await page.disconnect()
