@@ -29,7 +29,7 @@ async def send(
     delay: float,
     key: str | None = None,
     replace: bool = False,
-    layer: str = "default",
+    layer: str = "",
 ) -> str | None:
     """Send a message to a channel later, at least once.
 
@@ -38,8 +38,8 @@ async def send(
     :param delay: milliseconds from now, up to 366 days.
     :param key: a name of at most 200 characters, by which it can be removed or replaced as long as it waits.
     :param replace: whether it takes the place of one that waits under the same key.
-    :param layer: alias of the channel layer that it is sent on.
-    :returns: the key, a new one if none was given; None if one waits under it and is not to be replaced.
+    :param layer: alias of the channel layer that it is sent on; empty is the one between relay and workers.
+    :returns: the key, a new one if none was given; None if one waits under it, or lies dead, and is not to be replaced.
     :raises InvalidMessage: if it cannot be sent as it stands.
     :raises StoreAway: if the store does not answer; it may have been stored or not.
     """

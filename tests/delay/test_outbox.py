@@ -35,15 +35,15 @@ def store() -> Iterator[MemoryStore]:
     delay.setup(registry.store)
 
 
-async def test_it_arrives(store: MemoryStore, tasks: Run) -> None:
-    layer = get_channel_layer()
+@pytest.mark.parametrize(("named", "alias"), [("", "work"), ("default", "default")])
+async def test_it_arrives_on_the_relays_layer_or_the_one_that_is_named(
+    named: str, alias: str, store: MemoryStore, tasks: Run
+) -> None:
     tasks(Scheduler(store, get_channel_layer("work"), standing=[INTAKE], gap=1).run())
     tasks(Relay(store, "work").run())
-    key = await delay.send("c", {"type": "t", "n": [1, "ü", b"\x00"]}, delay=10)
-    assert key
-    assert await asyncio.wait_for(layer.receive("c"), 5) == {"type": "t", "n": [1, "ü", b"\x00"]}
-    await delay.send("d", {"type": "t"}, delay=0, layer="work")
-    assert await asyncio.wait_for(get_channel_layer("work").receive("d"), 5) == {"type": "t"}
+    message = {"type": "t", "n": [1, "ü", b"\x00"]}
+    assert await delay.send("c", message, delay=10, layer=named)
+    assert await asyncio.wait_for(get_channel_layer(alias).receive("c"), 5) == message
 
 
 async def test_a_key_is_stored_once_and_replaced_when_asked_for(store: MemoryStore) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
+from channels.consumer import AsyncConsumer
 from channels.layers import channel_layers
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from progrock import delay, registry
-from progrock.delay import INTAKE, RedisStore, Relay, Scheduler
+from progrock.delay import INTAKE, RedisStore, Relay, Scheduler, Worker
 from progrock.delay.message import CHANNEL
 from tests.conftest import until
 from tests.redis import RedisServer
@@ -44,6 +46,23 @@ async def processes(redis: RedisServer) -> AsyncIterator[list[Process]]:
     delay.setup(registry.store)
     for process in made:
         await process.aclose()
+
+
+async def test_a_message_to_a_workers_channel_arrives_there(processes: list[Process], tasks: Run) -> None:
+    told: list[Any] = []
+
+    class Mailer(AsyncConsumer):
+        channel_layer_alias = "work"
+
+        async def remind(self, message: dict[str, Any]) -> None:
+            told.append(message)
+
+    tasks(Scheduler(processes[0].store, processes[0].work, standing=[INTAKE]).run())
+    tasks(Relay(processes[0].store, "work").run())
+    tasks(Worker(Mailer.as_asgi(), ["mail"], processes[2].work).run())
+    await delay.send("mail", {"type": "remind", "user": "ann"}, delay=20)
+    await until(lambda: told)
+    assert told == [{"type": "remind", "user": "ann"}]
 
 
 async def test_two_relays_send_each_message_of_a_backlog_once(processes: list[Process], tasks: Run) -> None:
