@@ -233,7 +233,16 @@ class MemoryStore(DelayStore):
                 self._readers[channel][reader] = (slots, now + ttl * 1000)
             else:
                 self._readers[channel].pop(reader, None)
+                self._give_back(reader, now)
             self._wake(now)
+
+    def _give_back(self, reader: str, now: int) -> None:
+        """Let what the reader was handed and has not renewed wait again."""
+        for key, stored in self._entries.items():
+            if stored.reader == reader and stored.hold is _Hold.HANDED and stored.due > now:
+                stored.hold = _Hold.WAITING
+                self._assign(stored, "")
+                self._move(key, stored, now)
 
     async def beat(self, scheduler: str, ttl: int) -> None:
         with self._lock:

@@ -89,8 +89,9 @@ class DelayStore(ABC):
     async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
         """Say that `reader` takes up to `slots` entries of `channel` at a time.
 
-        The reader is forgotten after `ttl` ms unless it says so again, at once with 0 slots. How many it has is
-        counted by the store, from the leases that it was handed and has not settled.
+        The reader is forgotten after `ttl` ms unless it says so again. With 0 slots it is at once, and what it was
+        handed and has not renewed waits again, due now. How many it has is counted by the store, from the leases that
+        it was handed and has not settled.
         """
 
     @abstractmethod

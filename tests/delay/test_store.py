@@ -245,6 +245,23 @@ async def test_work_goes_to_the_reader_with_most_free_slots_and_not_to_one_that_
     assert [lease.reader for lease in await bench.store.lease(10, HAND_OFF)] == ["c.small"] * 2
 
 
+async def test_who_signs_off_gives_back_what_was_only_handed_to_it(bench: Bench) -> None:
+    await hire(bench.store, 5, "c.one")
+    await bench.store.schedule([NewEntry("handed", "c", b"")])
+    handed = await one(bench.store)
+    await bench.advance(1)
+    await bench.store.schedule([NewEntry("running", "c", b"")])
+    (running,) = await bench.store.renew([await one(bench.store)], 15_000, "c.one")
+    assert running is not None
+    await bench.store.announce("c", "c.one", 0, 0)
+    await bench.advance(1)
+    await hire(bench.store, 5, "c.two")
+    (again,) = await bench.store.lease(10, HAND_OFF)
+    assert (again.key, again.attempt, again.reader) == ("handed", 1, "c.two")
+    assert await bench.store.renew([handed], 15_000, "c.one") == [None]
+    assert await bench.store.settle([(running, Done())]) == [True]
+
+
 async def test_a_reader_that_falls_silent_is_forgotten(bench: Bench) -> None:
     await bench.store.announce("c", "c.one", 5, 1_000)
     await bench.store.schedule([NewEntry("k", "c", b"m")])
