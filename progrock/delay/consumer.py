@@ -36,11 +36,12 @@ class _Held:
         self.outcome: Outcome | None = None
 
 
-def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Run `work` as a task that is not collected before it ends."""
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
+    return task
 
 
 class SelfReschedulingConsumer(AsyncConsumer):
@@ -169,6 +170,10 @@ class SelfReschedulingConsumer(AsyncConsumer):
         while self._held and len(self._held) + len(leases) > self.slots:
             self._freed.clear()
             await self._freed.wait()
+        # Once asked for, the leases are ours: who is stopped meanwhile must know what to give back.
+        await asyncio.shield(_keep(self._batches, self._take(leases)))
+
+    async def _take(self, leases: Sequence[Lease]) -> None:
         until = self._until()
         renewed = await self._store.renew(leases, self.run_lease, self.channel_name)
         mine = [lease for lease in renewed if lease is not None]
@@ -268,11 +273,11 @@ class SelfReschedulingConsumer(AsyncConsumer):
             await self._store.announce(channel, self.channel_name, 0, 0)
         except Exception as error:
             logger.warning("%s could not sign off: %r", self.channel_name, error)
-        if self._batches:
+        if batches := list(self._batches):
             # Whoever asks to stop a second time wants it now.
             with suppress(asyncio.CancelledError):
-                await asyncio.wait(self._batches, timeout=self.drain / 1000)
-            late = [task for task in self._batches if not task.done()]
+                await asyncio.wait(batches, timeout=self.drain / 1000)
+            late = [*batches, *self._batches]  # also what they have begun meanwhile
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

@@ -257,6 +257,30 @@ async def test_steps_that_end_in_time_are_settled_when_it_is_stopped(store: Memo
     assert await empty(store)
 
 
+async def test_stopped_in_the_middle_of_a_renew_it_gives_back_what_it_gets(store: MemoryStore, tasks: Run) -> None:
+    renewed = asyncio.Event()
+    renew = store.renew
+
+    async def slow(leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
+        answer = await renew(leases, duration, reader)
+        renewed.set()
+        await asyncio.sleep(0.05)
+        return answer
+
+    store.renew = slow  # type: ignore[method-assign]
+    consumer = Counting(store)
+    consumer.gate.clear()
+    task = start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await renewed.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (entry,) = await store.peek(["k"])
+    assert entry is not None
+    assert not entry.held
+
+
 async def test_neither_step_nor_steps_is_said_clearly(
     store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
