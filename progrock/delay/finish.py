@@ -33,12 +33,27 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
     Each cancellation reaches all of them, so that one who is asked to stop a second time knows.
     """
     tasks = [asyncio.create_task(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
+    stopped = failed = False
+    while running := [task for task in tasks if not task.done()]:
+        try:
+            # Not gather(): it ends with the first that ends, and those that take longer would be asked a second time.
+            await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError:
+            stopped = True
+        else:
+            if stopped or failed or not any(map(_has_failed, tasks)):
+                continue
+            failed = True
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in filter(_has_failed, tasks):
+        task.result()
+    if stopped:
+        raise asyncio.CancelledError
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 async def side_by_side(work: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
