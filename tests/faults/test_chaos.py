@@ -19,14 +19,13 @@ async def test_random_kills_lose_and_double_nothing(open_stage: Open) -> None:
     makers: list[Callable[..., Hand]] = [crew.scheduler, crew.scheduler, crew.worker, crew.worker, crew.worker]
     running = [make() for make in makers]
     await crew.present()
-    await stage.seed(150, steps=32, every=200)
     end = time.monotonic() + LASTS
     while time.monotonic() < end:
+        await stage.seed(12, steps=8, every=200)
         await asyncio.sleep(random.uniform(0.2, 0.8))
         at = random.randrange(len(running))
         running[at].kill()
         running[at] = makers[at]()
-    assert await stage.store.depth() > 10, "expected work until the last kill"
     await stage.over(within=120)
     await stage.check(settles_told=False)
     assert all(hand.code is None for hand in running)

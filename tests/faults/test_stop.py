@@ -16,7 +16,7 @@ async def test_idle_processes_end_at_once_and_sign_off(open_stage: Open) -> None
     schedulers = [stage.crew.scheduler() for _ in range(2)]
     await stage.crew.present()
     status = await stage.store.status()
-    assert [reader.channel for reader in status.readers] == [CHANNEL] * 2
+    assert [reader.channel for reader in status.readers].count(CHANNEL) == 2
     assert len(status.schedulers) == 2
     for hands, promised in ((workers, 1), (schedulers, 5)):
         ends = [await hand.stop() for hand in hands]

@@ -20,6 +20,9 @@ class FaultyLayer(RedisChannelLayer):
     _double = int(os.environ.get("DOUBLE", "0"))
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
+        if not channel.startswith(f"{CHANNEL}."):
+            await super().send(channel, message)
+            return
         self._sent += 1
         await strike("before", "send")
         if self._drop and self._sent % self._drop == self._drop // 2:

@@ -24,7 +24,7 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             "hosts": [_HOST],
             "prefix": "work:",
-            "expiry": max(1, HAND_OFF // 1000),
+            "expiry": max(1, min(4, HAND_OFF // 1000)),
             "capacity": int(os.environ.get("CAPACITY", "100")),
         },
     },

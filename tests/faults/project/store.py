@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from progrock.delay import Again, Done, Lease, Outcome, RedisStore
-from tests.faults.chains import step_of
+from tests.faults.chains import CHANNEL, step_of
 from tests.faults.events import Event, event, tell
 from tests.faults.project.strike import strike
 
@@ -19,32 +19,36 @@ class FaultyStore(RedisStore):
 
     async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
         leases = await super().lease(limit, self._hand_off, gap)
-        if leases:
-            tell(*(_told("leased", lease) for lease in leases))
+        if links := _links(leases):
+            tell(*(_told("leased", lease) for lease in links))
             await strike("after", "lease")
         return leases
 
     async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
-        await strike("before", "renew")
+        if _links(leases):
+            await strike("before", "renew")
         renewed = await super().renew(leases, duration, reader)
-        tell(*(_told("renewed", new) if new else _told("stale", old) for old, new in zip(leases, renewed, strict=True)))
-        await strike("after", "renew")
+        if _links(leases):
+            pairs = zip(leases, renewed, strict=True)
+            tell(*(_told("renewed", new) if new else _told("stale", old) for old, new in pairs))
+            await strike("after", "renew")
         return renewed
 
     async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
-        if outcomes:
+        links = _links([lease for lease, _ in outcomes])
+        if links:
             await strike("before", "settle")
         accepted = await super().settle(outcomes)
-        for (lease, outcome), mine in zip(outcomes, accepted, strict=True):
-            step_on = isinstance(outcome, Done) or (isinstance(outcome, Again) and outcome.message is not None)
-            tell(_told(("settled" if step_on else "returned") if mine else "refused", lease))
-        if outcomes:
+        if links:
+            pairs = zip(outcomes, accepted, strict=True)
+            tell(*(_told(_of(outcome) if mine else "refused", lease) for (lease, outcome), mine in pairs))
             await strike("after", "settle")
         return accepted
 
     async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
         await super().announce(channel, reader, slots, ttl)
-        self._tell_once(reader)
+        if channel == CHANNEL:
+            self._tell_once(reader)
 
     async def beat(self, scheduler: str, ttl: int) -> None:
         await super().beat(scheduler, ttl)
@@ -54,6 +58,16 @@ class FaultyStore(RedisStore):
         if not self._present:
             self._present = True
             tell(event("present", key=name))
+
+
+def _links(leases: Sequence[Lease]) -> list[Lease]:
+    """Return those of chains: a scheduler's process has leases of its own."""
+    return [lease for lease in leases if lease.channel == CHANNEL]
+
+
+def _of(outcome: Outcome) -> str:
+    on = isinstance(outcome, Done) or (isinstance(outcome, Again) and outcome.message is not None)
+    return "settled" if on else "returned"
 
 
 def _told(what: str, lease: Lease) -> Event:
