@@ -2,6 +2,7 @@
 #             as five processes       REDIS=1, or REDIS_URL=redis://host:6379/0
 # make test   run every check and test
 # make bench  measure                 JOBS=200 SECONDS=20 CLICKS=15
+# make bench-delay                    JOBS=1000 EVERY_MS=1000 STEPS=20 WORKERS=1 SCHEDULERS=1 PEERS=1
 # make lock   renew requirements/ and package-lock.json
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test bench lock lint chromium redis clean
+.PHONY: rock test bench bench-delay lock lint chromium redis clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -26,6 +27,9 @@ lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/npm --silent run check
+
+bench-delay: .venv/test.installed redis
+	@$(BIN)/python -m tests.benchmarks.delay
 
 bench: .venv/test.installed
 	@$(BIN)/python -m tests.benchmarks.embedded

@@ -24,6 +24,9 @@ import psutil
 
 from progrock.delay import NewEntry, RedisStore
 from tests.benchmarks.delay_asgi import CHANNEL, FIRST
+from tests.benchmarks.figures import percentile
+from tests.benchmarks.peers.run import PEERS
+from tests.benchmarks.peers.run import measure as measure_peer
 from tests.processes import die_with_parent
 from tests.redis import RedisServer
 
@@ -127,29 +130,25 @@ async def measure(
         "cpu_redis": round(cost[0], 4),
         "cpu_schedulers": round(sum(cost[1 : 1 + schedulers]), 4),
         "cpu_workers": round(sum(cost[1 + schedulers :]), 4),
-        "late_p50_ms": _percentile(late, 0.5),
-        "late_p99_ms": _percentile(late, 0.99),
+        "late_p50_ms": percentile(late, 0.5),
+        "late_p99_ms": percentile(late, 0.99),
         "lost": jobs * steps - len(set(taken)),
         "doubled": len(taken) - len(set(taken)),
     }
 
 
-def _percentile(ordered: list[int], part: float) -> float:
-    """Return the value in milliseconds that `part` of the values in microseconds do not exceed."""
-    return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] / 1000, 1)
-
-
 def main() -> None:
-    """Run it as the environment says."""
-    figures = asyncio.run(
-        measure(
-            jobs=_figure("JOBS", 1000),
-            every_ms=_figure("EVERY_MS", 1000),
-            steps=_figure("STEPS", 20),
-            workers=_figure("WORKERS", 1),
-            schedulers=_figure("SCHEDULERS", 1),
-        )
-    )
+    """Run it as the environment says, with `PEERS=1` beside the others."""
+    work = {"jobs": _figure("JOBS", 1000), "every_ms": _figure("EVERY_MS", 1000), "steps": _figure("STEPS", 20)}
+    figures = asyncio.run(measure(**work, workers=_figure("WORKERS", 1), schedulers=_figure("SCHEDULERS", 1)))
+    if _figure("PEERS", 0):
+        peers = []
+        for name in PEERS:
+            peers.append(measure_peer(name, **work))
+            print(json.dumps(peers[-1]), flush=True)
+        figures["cheaper_than"] = {
+            peer["name"]: round(peer["cpu_s_per_1000"] / figures["cpu_s_per_1000"], 1) for peer in peers
+        }
     print(json.dumps(figures))
 
 

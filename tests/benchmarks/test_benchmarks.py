@@ -11,6 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def test_make_bench_delay_ends_with_its_figures() -> None:
+    environment = {**os.environ, "JOBS": "20", "STEPS": "3", "EVERY_MS": "100", "WORKERS": "2", "SCHEDULERS": "2"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", "tests.benchmarks.delay"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert (figures["jobs"], figures["lost"], figures["doubled"]) == (20, 0, 0)
+    assert {"steps_per_s", "cpu_s_per_1000", "late_p50_ms", "late_p99_ms"} <= figures.keys()
+
+
 def test_make_bench_ends_with_its_figures() -> None:
     environment = {**os.environ, "JOBS": "5", "SECONDS": "1", "CLICKS": "1"}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
