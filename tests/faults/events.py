@@ -67,10 +67,14 @@ class Events:
         self._seen.extend(_decode(line) for line in whole.splitlines())
         return self._seen
 
-    def of(self, *whats: str, pid: int = 0, key: str = "", since: int = 0) -> list[Event]:
+    def of(self, *whats: str, pid: int = 0, key: str = "", since: int = 0, of_chains: bool = False) -> list[Event]:
         """Return some of them, in the order in which they were told."""
         return [
             each
             for each in self.read()
-            if each.what in whats and pid in (0, each.pid) and key in ("", each.key) and each.at >= since
+            if each.what in whats
+            and pid in (0, each.pid)
+            and key in ("", each.key)
+            and each.at >= since
+            and (each.step or not of_chains)
         ]

@@ -49,13 +49,13 @@ async def stage(crew: Crew) -> AsyncIterator[Stage]:
 
 async def test_restarted_with_what_it_wrote_down_nothing_is_lost(stage: Stage, crew: Crew) -> None:
     await stage.seed(40, steps=25, every=100)
-    await until(lambda: len(stage.events.of("settled")) > 40)
+    await until(lambda: len(stage.events.of("settled", of_chains=True)) > 40)
     crew.redis.stop()
     await asyncio.sleep(1)
     crew.redis.start()
     # As hard as it can be: but what it answered is on the disk.
     crew.redis.cli("CONFIG", "SET", "appendfsync", "always")
-    await until(lambda: len(stage.events.of("settled")) > 200, within=30)
+    await until(lambda: len(stage.events.of("settled", of_chains=True)) > 200, within=30)
     crew.redis.kill()
     crew.redis.start()
     await stage.over()
@@ -86,7 +86,7 @@ async def test_frozen_for_ten_seconds_all_is_late_and_nothing_else(stage: Stage,
 @pytest.mark.parametrize("how", ["flushed", "restarted"])
 async def test_emptied_it_works_on_with_what_is_new(stage: Stage, crew: Crew, how: str) -> None:
     lost = await stage.seed(40, steps=1000, every=100)
-    await until(lambda: len(stage.events.of("settled")) > 40)
+    await until(lambda: len(stage.events.of("settled", of_chains=True)) > 40)
     if how == "flushed":
         crew.redis.cli("FLUSHALL")
     else:
@@ -107,7 +107,7 @@ async def test_emptied_it_works_on_with_what_is_new(stage: Stage, crew: Crew, ho
 
 
 def _settled_since(stage: Stage, at: int, count: int) -> bool:
-    return len(stage.events.of("settled", since=at)) >= count
+    return len(stage.events.of("settled", since=at, of_chains=True)) >= count
 
 
 async def _peek(stage: Stage, key: str) -> bool:

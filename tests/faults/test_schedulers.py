@@ -38,10 +38,10 @@ async def test_a_scheduler_frozen_with_a_batch_comes_back_with_what_nobody_takes
     await frozen.frozen()
     stage.crew.scheduler()
     await stage.over()
-    assert stage.events.of("stale") == []
+    assert stage.events.of("stale", of_chains=True) == []
     # Its batch is a second old, and everybody else has long gone on.
     frozen.thaw()
-    await until(lambda: stage.events.of("stale"))
+    await until(lambda: stage.events.of("stale", of_chains=True))
     await stage.seed(20, steps=2, every=100)
     await stage.over()
     await stage.check()
@@ -76,11 +76,11 @@ async def test_of_many_schedulers_each_leases_something_else_and_one_that_is_kil
 
 async def _replaced(stage: Stage, hand: Hand) -> float:
     """Kill a scheduler at work and return after how many seconds another one leased what was due."""
-    await until(lambda: stage.events.of("leased", pid=hand.pid), within=30)
+    await until(lambda: stage.events.of("leased", pid=hand.pid, of_chains=True), within=30)
     at = hand.kill()
 
     def others() -> list[int]:
-        return [each.at for each in stage.events.of("leased", since=at) if each.pid != hand.pid]
+        return [each.at for each in stage.events.of("leased", since=at, of_chains=True) if each.pid != hand.pid]
 
     await until(others, within=30)
     return (min(others()) - at) / 1e9
@@ -108,6 +108,6 @@ async def test_wall_clocks_that_disagree_make_steps_late_and_no_more(open_stage:
     await stage.seed(40, steps=6, every=100)
     await stage.over()
     await stage.check()
-    assert len({each.pid for each in stage.events.of("leased")}) == 2
+    assert len({each.pid for each in stage.events.of("leased", of_chains=True)}) == 2
     # The delays are those of the store's clock: nothing was early.
     assert min(each.late for each in stage.events.of("begin")) >= 0

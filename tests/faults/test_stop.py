@@ -42,16 +42,16 @@ async def test_a_busy_worker_finishes_what_is_short_and_gives_back_what_is_long(
     asked = time.monotonic_ns()
     for hand in (short, long, asked_twice):
         hand.terminate()
-    await until(lambda: stage.events.of("returned", pid=long.pid))
+    await until(lambda: stage.events.of("returned", pid=long.pid, of_chains=True))
     assert asked_twice.code is None
     asked_twice.terminate()
     assert [await hand.end(10) for hand in (short, long, asked_twice)] == [0, 0, 0]
-    begun, ended = stage.events.of("begin", pid=short.pid), stage.events.of("settled", pid=short.pid)
+    begun, ended = stage.events.of("begin", pid=short.pid), stage.events.of("settled", pid=short.pid, of_chains=True)
     assert {(each.key, each.step) for each in begun} == {(each.key, each.step) for each in ended}
     for hand in (long, asked_twice):
-        given = {each.key for each in stage.events.of("returned", pid=hand.pid)}
+        given = {each.key for each in stage.events.of("returned", pid=hand.pid, of_chains=True)}
         assert given == {each.key for each in stage.events.of("begin", pid=hand.pid)}
-        assert stage.events.of("returned", pid=hand.pid, since=asked)
+        assert stage.events.of("returned", pid=hand.pid, since=asked, of_chains=True)
 
     stage.crew.worker()
     await stage.over(within=30)
@@ -66,7 +66,7 @@ async def test_a_scheduler_that_is_stopped_at_work_leaves_nothing_to_a_lease(ope
     stage.crew.worker()
     await stage.crew.present()
     await stage.seed(60, steps=10, every=100)
-    await until(lambda: stage.events.of("leased", pid=stopped.pid))
+    await until(lambda: stage.events.of("leased", pid=stopped.pid, of_chains=True))
     code, seconds = await stopped.stop()
     assert code == 0
     assert seconds < 5

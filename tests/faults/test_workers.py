@@ -44,7 +44,7 @@ def _next_run(stage: Stage, run: Event) -> Event | None:
 
 def _running_when_killed(stage: Stage, hand: Hand) -> list[Event]:
     held: dict[str, Event] = {}
-    for each in stage.events.of("renewed", "settled", "returned", pid=hand.pid):
+    for each in stage.events.of("renewed", "settled", "returned", pid=hand.pid, of_chains=True):
         if each.what == "renewed":
             held[each.key] = each
         else:
@@ -65,9 +65,9 @@ async def test_a_worker_frozen_for_longer_than_its_lease_settles_nothing(open_st
     await stage.over()
     for hand, struck in zip(frozen, [stage.events.of("struck", pid=hand.pid)[0] for hand in frozen], strict=True):
         hand.thaw()
-        await until(partial(stage.events.of, "refused", "stale", pid=hand.pid, since=struck.at))
+        await until(partial(stage.events.of, "refused", "stale", pid=hand.pid, since=struck.at, of_chains=True))
         # It is alive, and its leases are good for nothing more.
-        assert stage.events.of("settled", "end", pid=hand.pid, since=struck.at) == []
+        assert stage.events.of("settled", "end", pid=hand.pid, since=struck.at, of_chains=True) == []
     await stage.seed(30, steps=3, every=100)
     await stage.over()
     await stage.check()
@@ -117,5 +117,5 @@ async def test_messages_that_are_lost_and_doubled_lose_and_double_nothing(open_s
     await stage.over()
     assert stage.events.of("dropped")
     assert stage.events.of("doubled")
-    assert stage.events.of("stale"), "a copy was to be refused"
+    assert stage.events.of("stale", of_chains=True), "a copy was to be refused"
     await stage.check()

@@ -19,30 +19,25 @@ class FaultyStore(RedisStore):
 
     async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
         leases = await super().lease(limit, self._hand_off, gap)
-        if links := _links(leases):
-            tell(*(_told("leased", lease) for lease in links))
-            await strike("after", "lease")
+        tell(*(_told("leased", lease) for lease in leases))
+        await _strike("after", "lease", leases)
         return leases
 
     async def renew(self, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
-        if _links(leases):
-            await strike("before", "renew")
+        await _strike("before", "renew", leases)
         renewed = await super().renew(leases, duration, reader)
-        if _links(leases):
-            pairs = zip(leases, renewed, strict=True)
-            tell(*(_told("renewed", new) if new else _told("stale", old) for old, new in pairs))
-            await strike("after", "renew")
+        pairs = zip(leases, renewed, strict=True)
+        tell(*(_told("renewed", new) if new else _told("stale", old) for old, new in pairs))
+        await _strike("after", "renew", leases)
         return renewed
 
     async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
-        links = _links([lease for lease, _ in outcomes])
-        if links:
-            await strike("before", "settle")
+        leases = [lease for lease, _ in outcomes]
+        await _strike("before", "settle", leases)
         accepted = await super().settle(outcomes)
-        if links:
-            pairs = zip(outcomes, accepted, strict=True)
-            tell(*(_told(_of(outcome) if mine else "refused", lease) for (lease, outcome), mine in pairs))
-            await strike("after", "settle")
+        pairs = zip(outcomes, accepted, strict=True)
+        tell(*(_told(_of(outcome) if mine else "refused", lease) for (lease, outcome), mine in pairs))
+        await _strike("after", "settle", leases)
         return accepted
 
     async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
@@ -60,9 +55,10 @@ class FaultyStore(RedisStore):
             tell(event("present", key=name))
 
 
-def _links(leases: Sequence[Lease]) -> list[Lease]:
-    """Return those of chains: a scheduler's process has leases of its own."""
-    return [lease for lease in leases if lease.channel == CHANNEL]
+async def _strike(when: str, what: str, leases: Sequence[Lease]) -> None:
+    """Count those of chains only: a scheduler's process has leases of its own."""
+    if any(lease.channel == CHANNEL for lease in leases):
+        await strike(when, what)
 
 
 def _of(outcome: Outcome) -> str:
