@@ -12,6 +12,15 @@ import msgspec
 
 LEASES = "delay.leases"
 """The type of the channel-layer message that carries a batch of leases."""
+DELAY_MOST = 10**12
+"""Milliseconds, some thirty years: due times stay whole numbers, in Redis too."""
+_ATTEMPT_MOST = 10**9
+_REASON_MOST = 500
+
+
+def _check_delay(delay: object) -> None:
+    if not isinstance(delay, int) or not 0 <= delay <= DELAY_MOST:
+        raise ValueError(f"Expected the delay as whole milliseconds from 0 to {DELAY_MOST}, got {delay!a:.40}.")
 
 
 class NewEntry(msgspec.Struct, frozen=True):
@@ -27,6 +36,13 @@ class NewEntry(msgspec.Struct, frozen=True):
     channel: str
     message: bytes
     delay: int = 0
+
+    def __post_init__(self) -> None:
+        _check_delay(self.delay)
+        if not self.channel or " " in self.channel:
+            raise ValueError(f"Expected the channel as a name without spaces, got {self.channel!a:.40}.")
+        if not isinstance(self.message, bytes):
+            raise TypeError(f"Expected the message as bytes, got {type(self.message).__name__}.")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -84,6 +100,14 @@ class Again(msgspec.Struct, frozen=True):
     attempt: int = 1
     nudged: bool = False
 
+    # Here, where the mistake is made: a store that stumbles over one outcome drops those that were settled with it.
+    def __post_init__(self) -> None:
+        _check_delay(self.delay)
+        if self.message is not None and not isinstance(self.message, bytes):
+            raise TypeError(f"Expected the message as bytes or None, got {type(self.message).__name__}.")
+        if not isinstance(self.attempt, int) or not 0 < self.attempt < _ATTEMPT_MOST:
+            raise ValueError(f"Expected the attempt as a whole number from 1 on, got {self.attempt!a:.40}.")
+
 
 class Done(msgspec.Struct, frozen=True):
     """A step's outcome: it is over, forget the entry."""
@@ -92,10 +116,15 @@ class Done(msgspec.Struct, frozen=True):
 class Dead(msgspec.Struct, frozen=True):
     """A step's outcome: it cannot go on. The entry is kept, never due, until somebody revives or removes it.
 
-    :param reason: what went wrong, for people.
+    :param reason: what went wrong, for people; cut if it is long.
     """
 
     reason: str
+
+    def __post_init__(self) -> None:
+        # A file name, or what quotes it, need not be UTF-8.
+        reason = self.reason[:_REASON_MOST].encode(errors="backslashreplace").decode()
+        msgspec.structs.force_setattr(self, "reason", reason)
 
 
 Outcome = Again | Done | Dead

@@ -21,7 +21,6 @@ from .store import DelayStore
 
 logger = logging.getLogger(__name__)
 
-_REASON_MOST = 500
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -276,7 +275,7 @@ def _words(outcome: Outcome) -> tuple[int | str, bool | str]:
     if isinstance(outcome, Again):
         return outcome.delay * 1000, outcome.nudged
     if isinstance(outcome, Dead):
-        return "dead", outcome.reason[:_REASON_MOST]
+        return "dead", outcome.reason
     return "done", ""
 
 
