@@ -18,6 +18,7 @@ from channels.utils import await_many_dispatch
 
 from . import trouble
 from .entry import LEASES, Again, Dead, Lease, Outcome, from_channel
+from .finish import stopping
 from .merge import as_ready
 from .store import DelayStore
 
@@ -91,7 +92,9 @@ class SelfReschedulingConsumer(AsyncConsumer):
         async def one(lease: Lease) -> tuple[Lease, Outcome]:
             try:
                 return lease, await self.step(lease)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if stopping(error):
+                    raise
                 logger.exception("A step of %s failed.", lease.key)
                 return lease, self.retry(lease, repr(error))
 
@@ -199,11 +202,11 @@ class SelfReschedulingConsumer(AsyncConsumer):
                 if self.holds(lease):
                     logger.error("steps() said nothing of %s.", lease.key)
                 self._settle(lease, self.retry(lease))
-        except asyncio.CancelledError:
-            for lease in pending.values():
-                self._settle(lease, Again(0, attempt=lease.attempt, nudged=lease.nudged))
-            raise
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if stopping(error):
+                for lease in pending.values():
+                    self._settle(lease, Again(0, attempt=lease.attempt, nudged=lease.nudged))
+                raise
             logger.exception("A batch of %d steps failed.", len(pending))
             for lease in pending.values():
                 self._settle(lease, self.retry(lease))
@@ -213,6 +216,9 @@ class SelfReschedulingConsumer(AsyncConsumer):
         held = self._held.get(lease.key)
         if held is None or held.receipt != lease.receipt:
             return  # lost: somebody else has it
+        if not isinstance(outcome, Outcome):
+            logger.error("A step of %s failed: expected Again, Done or Dead, got %.80r.", lease.key, outcome)
+            outcome = self.retry(lease, "the step said nothing of what next")
         held.outcome = outcome
         self._ready.append(lease.key)
         if len(self._ready) == 1:

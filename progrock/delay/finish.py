@@ -27,6 +27,12 @@ async def finish(work: Awaitable[R], within: float = 1) -> R:
         raise
 
 
+def stopping(error: BaseException) -> bool:
+    """Tell whether an error is the cancellation of the running task, and not of something that it waited for."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 async def together(*work: Coroutine[Any, Any, None]) -> None:
     """Run all side by side until one fails, or this is cancelled; all have ended then.
 

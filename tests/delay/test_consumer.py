@@ -503,3 +503,54 @@ async def test_it_ends_only_when_what_it_settles_is_settled(
     consumer.gate.set()
     await asyncio.wait([task])
     assert await empty(store)
+
+
+@pytest.mark.parametrize("outcome", [None, "later", 5])
+async def test_a_step_that_says_nonsense_is_repeated(
+    store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture, outcome: Any
+) -> None:
+    class Mute(Counting):
+        async def step(self, lease: Lease) -> Outcome:
+            good = await super().step(lease)
+            return good if lease.attempt > 1 or lease.key == "good" else outcome  # type: ignore[no-any-return]
+
+        def retry(self, lease: Lease, reason: str = "") -> Outcome:
+            return Again(1, attempt=lease.attempt + 1)
+
+    consumer = Mute(store)
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry(key, "c", b"1") for key in ("mute", "good")])
+    await until(lambda: empty(store))
+    assert consumer.taken == Counter({"mute": 2, "good": 1})
+    assert f"A step of mute failed: expected Again, Done or Dead, got {outcome!r}" in caplog.text
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_a_step_that_meets_another_s_cancellation_has_failed(
+    store: MemoryStore, tasks: Run, caplog: pytest.LogCaptureFixture, batched: bool
+) -> None:
+    async def waits_for_what_is_cancelled() -> None:
+        other = asyncio.create_task(asyncio.sleep(60))
+        other.cancel()
+        await other
+
+    class Unlucky(Counting):
+        async def step(self, lease: Lease) -> Outcome:
+            if lease.attempt == 1:
+                await waits_for_what_is_cancelled()
+            return await super().step(lease)
+
+        def retry(self, lease: Lease, reason: str = "") -> Outcome:
+            return Again(1, attempt=lease.attempt + 1)
+
+    class UnluckyBatch(Unlucky):
+        async def steps(self, leases: Sequence[Lease]) -> AsyncGenerator[tuple[Lease, Outcome], None]:
+            for lease in leases:
+                yield lease, await self.step(lease)
+
+    consumer = UnluckyBatch(store) if batched else Unlucky(store)
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store))
+    assert consumer.taken == Counter({"k": 1})
+    assert "failed" in caplog.text
