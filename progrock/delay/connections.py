@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
@@ -44,38 +45,70 @@ def connector(url: str) -> Connect:
     :raises ValueError: if it is none of these.
     """
     scheme = url.partition("://")[0]
-    if scheme in _STANDALONE:
-        return lambda: Redis.from_pool(
-            BlockingConnectionPool.from_url(url, max_connections=_MOST_CONNECTIONS, timeout=_MOST_WAITING, **_options())
-        )
     if scheme not in SCHEMES:
         expected = ", ".join(f"{each}://" for each in SCHEMES)
         raise ValueError(f"Expected a URL that starts with one of {expected}, got one with {scheme[:20]!r}.")
+    make = _standalone if scheme in _STANDALONE else _spread
+    try:
+        connect = make(url)
+        connect()  # opens nothing yet
+    except TypeError as error:
+        raise ValueError(f"Expected options that redis-py knows in the URL: {error}") from None
+    return connect
+
+
+def _standalone(url: str) -> Connect:
+    options: dict[str, Any] = {**_options(), **parse_url(url)}
+    if "path" in options:
+        del options["socket_keepalive"]  # there is no network to a file
+    _check(options)
+    return lambda: Redis.from_pool(
+        BlockingConnectionPool(**{"max_connections": _MOST_CONNECTIONS, "timeout": _MOST_WAITING, **options})
+    )
+
+
+def _spread(url: str) -> Connect:
     parts = urlsplit(url)
     credentials, _, places = parts.netloc.rpartition("@")
     hosts = [_host(place) for place in places.split(",")]
-    options: dict[str, Any] = {**_credentials(credentials), **dict(parse_qsl(parts.query))}
-    if scheme == "redis+cluster":
+    options: dict[str, Any] = {"max_connections": _MOST_CONNECTIONS * 4, **_options(), **_credentials(credentials)}
+    options.update(parse_url(f"redis://?{parts.query}"))
+    options["ssl"] = str(options.get("ssl", False)).lower() in ("true", "yes", "1")
+    if parts.scheme == "redis+cluster":
         nodes = [ClusterNode(host, port) for host, port in hosts]
-        return lambda: RedisCluster(startup_nodes=nodes, max_connections=_MOST_CONNECTIONS * 4, **_options(), **options)
+        return lambda: RedisCluster(startup_nodes=nodes, **options)
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError("Expected redis+sentinel://host:port/service/db, got no service.")
-    return lambda: _behind_sentinel(hosts, service, {**options, "db": int(db or 0)})
+    if db:
+        options["db"] = int(db)
+    _check(options)
+    return lambda: _behind_sentinel(hosts, service, options)
 
 
-async def close(client: Client) -> None:
-    """Close all connections of a client, also those to the sentinels, which redis-py leaves open."""
-    await client.aclose()
-    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    for sentinel in manager.sentinels if manager else ():
-        await sentinel.aclose()
+def _check(options: Mapping[str, Any]) -> None:
+    """Make a connection without opening it.
+
+    :raises TypeError: if redis-py does not know one of the options.
+    """
+    own = {name: value for name, value in options.items() if name not in ("max_connections", "timeout", "ssl")}
+    own.pop("connection_class", Connection)(**own)
+
+
+class _Master(Redis):
+    """Where the sentinels say. Closes the connections to them too, which redis-py leaves to be collected."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        pool: Any = self.connection_pool
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def _behind_sentinel(hosts: list[tuple[str, int]], service: str, options: Mapping[str, Any]) -> Redis:
     # Sentinel's pool cannot block; so many connections are never open at once.
     sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3})  # type: ignore[no-untyped-call]
-    master: Redis = sentinel.master_for(service, max_connections=_MOST_CONNECTIONS * 4, **_options(), **options)
+    master: Redis = sentinel.master_for(service, redis_class=_Master, **options)
     return master
 
 

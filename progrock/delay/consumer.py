@@ -211,7 +211,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
             for lease in pending.values():
                 self._settle(lease, self.retry(lease))
 
-    def _settle(self, lease: Lease, outcome: Outcome) -> None:
+    def _settle(self, lease: Lease, outcome: object) -> None:
         """Put an outcome into the next batch, which goes out when the loop has run what is ready now."""
         held = self._held.get(lease.key)
         if held is None or held.receipt != lease.receipt:

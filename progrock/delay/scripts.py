@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from .connections import Client, Connect, close
+from .connections import Client, Connect
 from .exceptions import StoreAway
 from .wake import Ear
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _KEYS = ("entries", "readers", "nudged", "dead", "reasons", "channels", "clock", "schedulers")
 _LUA = Path(__file__).parent / "lua"
+_AWAY = (RedisError, RedisClusterException, OSError)  # the one is not among the others
 
 
 class _Script:
@@ -50,7 +51,7 @@ class _Link:
 
     async def aclose(self) -> None:
         await self.ear.aclose()
-        await close(self._client)
+        await self._client.aclose()
 
 
 class Scripts:
@@ -79,7 +80,7 @@ class Scripts:
                 return await client.evalsha(script.sha, len(keys), *keys, tag, *arguments)
             except NoScriptError:
                 return await client.eval(script.text, len(keys), *keys, tag, *arguments)
-        except (RedisError, OSError) as error:
+        except _AWAY as error:
             if "WRONGTYPE" in str(error) and name != "mend":
                 aside = await self.run("mend", tag)
                 logger.error("Keys of the wrong type are put aside, as %s.", ", ".join(map(repr, aside)) or "none")
@@ -93,7 +94,7 @@ class Scripts:
         try:
             client = await self._link().client()
             return await client.execute_command(*words)
-        except (RedisError, OSError) as error:
+        except _AWAY as error:
             raise StoreAway(f"{words[0]}: {error or type(error).__name__}") from error
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import trouble
-from .connections import Connect, close
+from .connections import Connect
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Ear:
                 trouble.say(logger, "No wake-up calls: %r", error)
                 await asyncio.sleep(random.uniform(*self.retry))
             finally:
-                await close(client)
+                await client.aclose()
 
     def _hear(self, message: dict[str, Any] | None) -> None:
         if message is None or message["type"] not in ("message", "subscribe"):

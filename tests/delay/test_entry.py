@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from progrock.delay import Again, Dead, NewEntry
+from progrock.delay import Again, Dead, NewEntry, Outcome
 from progrock.delay.entry import DELAY_MOST
 
 from .conftest import Bench
@@ -45,7 +45,7 @@ async def test_a_reason_may_be_anything_and_harms_no_other(bench: Bench) -> None
     await hire(bench.store)
     await bench.store.schedule([NewEntry(key, "c", b"m") for key in ("odd", "long", "other")])
     leases = [each for each in await bench.store.renew(await bench.store.lease(9, HAND_OFF), RUN, "c.one") if each]
-    outcomes = {"odd": Dead("no file \udcff"), "long": Dead("x" * 10_000), "other": Again(0)}
+    outcomes: dict[str, Outcome] = {"odd": Dead("no file \udcff"), "long": Dead("x" * 10_000), "other": Again(0)}
     assert await bench.store.settle([(lease, outcomes[lease.key]) for lease in leases]) == [True] * 3
     reasons = {entry.key: entry.reason for entry in await bench.store.dead(10)}
     assert reasons == {"odd": r"no file \udcff", "long": "x" * 500}

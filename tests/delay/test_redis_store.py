@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,10 +239,17 @@ class TestTheServer:
             finally:
                 await command(redis_store)("REPLICAOF", "NO", "ONE")
 
-    async def test_nobody_there_is_said_as_such(self) -> None:
-        async with aclosing(RedisStore.from_url("redis://127.0.0.1:1/0")) as store:
-            with pytest.raises(StoreAway, match=r"^depth|^HLEN"):
+    @pytest.mark.parametrize(
+        "url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m"]
+    )
+    async def test_nobody_there_is_said_as_such(self, url: str) -> None:
+        async with aclosing(RedisStore.from_url(url)) as store:
+            with pytest.raises(StoreAway, match=r"^HLEN: "):
                 await store.depth()
+            with pytest.raises(StoreAway, match=r"^lease: "):
+                await store.lease(1, 1)
+            with pytest.raises(StoreAway, match=r"^INFO: "):
+                await store.check()
 
     async def test_a_policy_that_loses_entries_is_refused(self, redis: RedisServer, redis_store: RedisStore) -> None:
         await redis_store.check()
@@ -371,7 +379,13 @@ class TestShards:
 
     async def test_behind_a_sentinel(self) -> None:
         with RedisSentinel() as sentinel:
-            async with aclosing(RedisStore.from_url(sentinel.url)) as store:
+            async with aclosing(RedisStore.from_url(f"{sentinel.url}?socket_timeout=4")) as store:
+                await self._go_round(store)
+            await until(lambda: "cmd=sentinel|masters" not in sentinel.sentinel.cli("CLIENT", "LIST"))
+
+    async def test_a_socket_file(self, tmp_path: Path) -> None:
+        with RedisServer(config=[f"unixsocket {tmp_path}/redis.sock"]):
+            async with aclosing(RedisStore.from_url(f"unix://{tmp_path}/redis.sock?db=1")) as store:
                 await self._go_round(store)
 
 
@@ -383,6 +397,12 @@ class TestShards:
         ("redis+cluster://127.0.0.1", "Expected host:port,host:port"),
         ("redis+cluster://a:1,b", "Expected host:port,host:port"),
         ("redis+sentinel://a:1", "got no service"),
+        ("redis+sentinel://a:1/m/x", "invalid literal"),
+        ("redis://a:port/0", "Port could not be cast"),
+        ("redis://a/0?socket_timeout=soon", "Invalid value for 'socket_timeout'"),
+        ("redis://a/0?nonsense=3", "Expected options that redis-py knows .*'nonsense'"),
+        ("redis+cluster://a:1?nonsense=3", "Expected options that redis-py knows .*'nonsense'"),
+        ("redis+sentinel://a:1/m/0?nonsense=3", "Expected options that redis-py knows .*'nonsense'"),
     ],
 )
 def test_a_url_of_the_wrong_form_is_refused(url: str, reason: str) -> None:
