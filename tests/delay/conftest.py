@@ -78,4 +78,5 @@ def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def nothing() -> None: ...
 
-    monkeypatch.setattr("channels.consumer.aclose_old_connections", nothing)
+    for module in ("channels.consumer", "channels.generic.websocket"):
+        monkeypatch.setattr(f"{module}.aclose_old_connections", nothing)
