@@ -32,9 +32,16 @@ def _options() -> dict[str, Any]:
         "socket_keepalive": True,
         # Finds a peer that is gone without a word before a command does.
         "health_check_interval": 15,
-        # Once, for a connection that was closed while it lay idle. More is for the caller, who knows what may be lost.
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), 1),
+        "retry": _once(),
     }
+
+
+def _once() -> Retry:
+    """Try again once, for a connection that was closed while it lay idle.
+
+    More is for the caller, who knows what may be lost.
+    """
+    return Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), 1)
 
 
 def connector(url: str) -> Connect:
@@ -75,8 +82,8 @@ def _spread(url: str) -> Connect:
     options.update(parse_url(f"redis://?{parts.query}"))
     options["ssl"] = str(options.get("ssl", False)).lower() in ("true", "yes", "1")
     if parts.scheme == "redis+cluster":
-        nodes = [ClusterNode(host, port) for host, port in hosts]
-        return lambda: RedisCluster(startup_nodes=nodes, **options)
+        # A node keeps connections: each client needs its own.
+        return lambda: RedisCluster(startup_nodes=[ClusterNode(*host) for host in hosts], **options)
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError("Expected redis+sentinel://host:port/service/db, got no service.")
@@ -107,7 +114,7 @@ class _Master(Redis):
 
 def _behind_sentinel(hosts: list[tuple[str, int]], service: str, options: Mapping[str, Any]) -> Redis:
     # Sentinel's pool cannot block; so many connections are never open at once.
-    sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3})  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(hosts, sentinel_kwargs={"socket_timeout": 3, "retry": _once()})  # type: ignore[no-untyped-call]
     master: Redis = sentinel.master_for(service, redis_class=_Master, **options)
     return master
 

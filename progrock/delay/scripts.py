@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 _KEYS = ("entries", "readers", "nudged", "dead", "reasons", "channels", "clock", "schedulers")
 _LUA = Path(__file__).parent / "lua"
-_AWAY = (RedisError, RedisClusterException, OSError)  # the one is not among the others
+# The others are no RedisError: a cluster without a node, and redis-py 8.1 when many commands at once find one closed.
+_AWAY = (RedisError, RedisClusterException, OSError, AttributeError)
 
 
 class _Script:
