@@ -256,7 +256,7 @@ class MemoryStore(DelayStore):
     async def dead(self, limit: int) -> list[Entry]:
         with self._lock:
             now = self._now()
-            return [self._entry(key, self._entries[key], now) for key in list(self._dead)[:limit]]
+            return [self._entry(key, self._entries[key], now) for key in list(self._dead)[: max(limit, 0)]]
 
     async def revive(self, keys: Iterable[str]) -> int:
         with self._lock:
@@ -320,8 +320,9 @@ class MemoryStore(DelayStore):
 
     def _held_by(self, lease: Lease) -> _Stored | None:
         stored = self._entries.get(lease.key)
-        held = stored is not None and stored.due == lease.receipt and stored.reader == lease.reader
-        return stored if held else None
+        if stored is None or stored.hold is _Hold.DEAD:
+            return None
+        return stored if stored.due == lease.receipt and stored.reader == lease.reader else None
 
     def _move(self, key: str, stored: _Stored, due: int) -> None:
         stored.due = due

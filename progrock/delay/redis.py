@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -21,6 +22,7 @@ from .store import DelayStore
 
 logger = logging.getLogger(__name__)
 
+_ATTEMPT_DIGITS = 9
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -62,14 +64,24 @@ class RedisStore(DelayStore):
         return receipts
 
     async def lease(self, limit: int, duration: int, gap: int = 0) -> list[Lease]:
-        share = max(1, limit // len(self._tags))
-        arguments = (share, duration * 1000, gap * 1000)
+        if limit < 1:
+            return []
+        # Where the limit is no multiple of the shards, some of them give one more: others each time.
+        count = len(self._tags)
+        start = random.randrange(count)
+        shares = [(limit + (start + number) % count) // count for number in range(count)]
         ear = self._scripts.ear
         ear.forget()
-        replies = await self._each("lease", *arguments)
+        replies = await side_by_side(
+            [
+                self._scripts.run("lease", tag, share, duration * 1000, gap * 1000)
+                for tag, share in zip(self._tags, shares, strict=True)
+            ]
+        )
         self._stood = all(reply[0] for reply in replies)
         leases: list[Lease] = []
         names = _Names()
+        nobody: set[tuple[str, bytes, bytes]] = set()
         for tag, (_, at, due, opens, receipt, *items) in zip(self._tags, replies, strict=True):
             ear.plan(tag, at, due, opens)
             for reader, score, key, value, nudged in zip(*[iter(items)] * 5, strict=True):
@@ -77,21 +89,19 @@ class RedisStore(DelayStore):
                 since = int(score) if score.isdigit() else at
                 try:
                     attempt, channel, message = value.split(b" ", 2)
-                    lease = Lease(
-                        key.decode(),
-                        names[channel],
-                        message,
-                        receipt,
-                        since,
-                        at,
-                        int(attempt),
-                        nudged == 1,
-                        names[reader],
-                    )
+                    name, look, place = key.decode(), _attempt(attempt), names[channel]
                 except ValueError:
                     await self._put_aside(tag, reader, key, receipt, value)
-                else:
-                    leases.append(lease)
+                    continue
+                try:
+                    who = names[reader]
+                except ValueError:
+                    nobody.add((tag, channel, reader))
+                    continue
+                leases.append(Lease(name, place, message, receipt, since, at, look, nudged == 1, who))
+        for tag, channel, reader in nobody:
+            logger.error("The reader %r of %r is dismissed: no channel has such a name.", reader, channel)
+            await self._scripts.run("announce", tag, channel, reader, 0, 0)
         return leases
 
     async def _put_aside(self, tag: str, reader: bytes, key: bytes, receipt: int, value: bytes) -> None:
@@ -158,6 +168,8 @@ class RedisStore(DelayStore):
         return entries
 
     async def dead(self, limit: int) -> list[Entry]:
+        if limit < 1:
+            return []
         replies = await self._each("dead", limit)
         found = [each for items in replies for each in zip(*[iter(items)] * 4, strict=True)]
         found.sort(key=lambda each: each[1])
@@ -299,9 +311,19 @@ def _value(attempt: int, channel: str, message: bytes) -> bytes:
 def _entry(key: str, value: bytes, due: int | None, held: bool, reason: bytes) -> Entry:
     try:
         attempt, channel, message = value.split(b" ", 2)
-        return Entry(key, channel.decode(), message, due, held, int(attempt), _text(reason))
+        return Entry(key, channel.decode(), message, due, held, _attempt(attempt), _text(reason))
     except ValueError:
         return Entry(key, "", value, due, held, 1, _text(reason))  # somebody's hands were in it
+
+
+def _attempt(text: bytes) -> int:
+    """Return an attempt as a number.
+
+    :raises ValueError: if it is none that a worker could get to.
+    """
+    if not text.isdigit() or len(text) > _ATTEMPT_DIGITS:
+        raise ValueError(f"Expected an attempt, got {text[:40]!r}.")
+    return int(text)
 
 
 def _text(name: bytes) -> str:

@@ -104,9 +104,11 @@ class TestOtherHands:
 
     async def test_a_due_time_without_an_entry_is_forgotten(self, redis_store: RedisStore) -> None:
         await put(redis_store, "gone", "there")
+        await redis_store.nudge(["gone"])
         await command(redis_store)("HDEL", "{delay.0}:entries", "gone")
         assert [lease.key for lease in await take(redis_store)] == ["there"]
         assert await command(redis_store)("ZCARD", "{delay.0}:at:c") == 0
+        assert await command(redis_store)("SCARD", "{delay.0}:nudged") == 0
 
     @pytest.mark.parametrize(
         ("key", "value"),
@@ -118,6 +120,10 @@ class TestOtherHands:
             (b"k", b"1 \xff m"),
             (b"\xff\xfe", b"1 c m"),
             (b"k", b" " * 5_000),
+            (b"k", b"9" * 30 + b" c m"),
+            (b"k", b"9" * 5_000 + b" c m"),
+            (b"k", b"-1 c m"),
+            (b"k", b"1_0 c m"),
         ],
     )
     async def test_an_entry_that_makes_no_sense_dies_and_the_others_live(
@@ -148,12 +154,62 @@ class TestOtherHands:
         assert [lease.reader for lease in await take(redis_store)] == ["c.one"]
         assert "c.bad" not in [reader.name for reader in (await redis_store.status()).readers]
 
-    @pytest.mark.parametrize("field", ["last", "offset", "open", "stood"])
-    async def test_a_clock_that_makes_no_sense_begins_anew(self, redis_store: RedisStore, field: str) -> None:
+    async def test_a_reader_whose_name_is_no_text_gets_nothing_for_long(
+        self, redis_store: RedisStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await put(redis_store, "k")
-        await command(redis_store)("HSET", "{delay.0}:clock", field, "garbage")
+        await command(redis_store)("HSET", "{delay.0}:readers", b"\xff", "1000 99999999999999999 c")
+        assert await redis_store.lease(10, 1) == []
+        assert caplog.text.count("is dismissed") == 1
+        await until(lambda: take(redis_store))
+        assert await redis_store.dead(10) == []
+        assert [reader.name for reader in (await redis_store.status()).readers] == ["c.one"]
+
+    async def test_what_is_held_by_a_reader_that_makes_no_sense_comes_due_again(self, clocked: Bench) -> None:
+        store: Any = clocked.store
+        await put(store, "k")
+        await take(store)
+        await command(store)("HSET", "{delay.0}:readers", "c.one", "garbage")
+        await store.announce("c", "c.two", 5, 600_000)
+        await clocked.advance(RUN)
+        assert [(lease.key, lease.reader) for lease in await store.lease(10, HAND_OFF)] == [("k", "c.two")]
+
+    async def test_who_holds_an_entry_that_was_deleted_by_hand_and_made_anew_is_refused(
+        self, redis_store: RedisStore
+    ) -> None:
+        await put(redis_store, "k")
+        (old,) = await take(redis_store)
+        await command(redis_store)("DEL", "{delay.0}:entries")
+        await redis_store.schedule([NewEntry("k", "c", b"anew")])
+        await redis_store.announce("c", "c.one", 0, 0)
+        await redis_store.announce("c", "c.two", 5, 600_000)
+        (new,) = await redis_store.lease(10, HAND_OFF)
+        assert await redis_store.settle([(old, Again(0)), (new, Done())]) == [False, True]
+
+    async def test_who_died_and_was_deleted_by_hand_can_be_forgotten_or_made_anew(
+        self, redis_store: RedisStore
+    ) -> None:
+        await put(redis_store, "removed", "anew")
+        await redis_store.nudge(["removed", "anew"])
+        await redis_store.settle([(lease, Dead("why")) for lease in await take(redis_store)])
+        await command(redis_store)("DEL", "{delay.0}:entries")
+        assert await redis_store.remove(["removed"]) == 1
+        await put(redis_store, "anew")
+        assert await redis_store.dead(10) == []
+        assert [lease.key for lease in await take(redis_store)] == ["anew"]
+        assert await command(redis_store)("EXISTS", "{delay.0}:nudged", "{delay.0}:reasons") == 0
+
+    @pytest.mark.parametrize("field", ["last", "offset", "open", "stood"])
+    @pytest.mark.parametrize("value", ["garbage", "", "nan", "inf", "-inf", "-5", "1.5", "1e300", "9" * 20])
+    async def test_a_clock_that_makes_no_sense_begins_anew(
+        self, redis_store: RedisStore, field: str, value: str
+    ) -> None:
+        await put(redis_store, "k")
+        before = (await redis_store.status()).now
+        await command(redis_store)("HSET", "{delay.0}:clock", field, value)
         await redis_store.sleep(1)
         assert len(await take(redis_store)) == 1
+        assert 0 < (await redis_store.status()).now - before < 10_000_000
 
     @pytest.mark.parametrize(
         "name",
@@ -350,6 +406,19 @@ class TestShards:
     async def test_many_shards_on_one_redis(self, redis: RedisServer) -> None:
         async with aclosing(RedisStore.from_url(redis.url, shards=3)) as store:
             await self._go_round(store)
+
+    async def test_together_no_more_than_the_limit_and_nobody_waits_for_ever(self, redis: RedisServer) -> None:
+        async with aclosing(RedisStore.from_url(redis.url, shards=3)) as store:
+            await put(store, *(f"k{n}" for n in range(30)))
+            sizes = [len(await store.lease(limit, HAND_OFF)) for limit in (-1, 0, 1, 2, 3, 4, 5)]
+            assert all(size <= max(limit, 0) for size, limit in zip(sizes, (-1, 0, 1, 2, 3, 4, 5), strict=True))
+            assert sizes[2] + sizes[3] + sizes[4] >= 3
+
+            async def all_taken() -> bool:
+                await store.lease(1, HAND_OFF)
+                return (await store.status()).held == 30
+
+            await until(all_taken)
 
     async def test_a_cluster(self, cluster: RedisCluster) -> None:
         async with aclosing(RedisStore.from_url(cluster.url, prefix="go", shards=6)) as store:

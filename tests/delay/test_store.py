@@ -63,6 +63,23 @@ async def test_oldest_first_and_no_more_than_the_limit(bench: Bench) -> None:
     assert [lease.key for lease in await bench.store.lease(3, HAND_OFF)] == ["k40"]
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_limit_of_nothing_gives_nothing(bench: Bench, limit: int) -> None:
+    await running(bench)
+    await bench.store.schedule([NewEntry("due", "c", b"")])
+    assert await bench.store.lease(limit, HAND_OFF) == []
+    assert await bench.store.dead(limit) == []
+
+
+@pytest.mark.parametrize("receipt", [-1, 0, 1, 2**53])
+async def test_nobody_settles_the_dead_with_a_receipt_made_up(bench: Bench, receipt: int) -> None:
+    await bench.store.settle([(await running(bench), Dead("it broke"))])
+    for reader in ("", "c", "c.one"):
+        made_up = Lease("k", "c", b"m", receipt, 1, 1, reader=reader)
+        assert await bench.store.settle([(made_up, Done())]) == [False]
+        assert await bench.store.renew([made_up], RUN, "c.one") == [None]
+
+
 async def test_a_message_that_is_lost_costs_one_hand_off_lease_and_no_attempt(bench: Bench) -> None:
     await hire(bench.store)
     await bench.store.schedule([NewEntry("k", "c", b"m")])

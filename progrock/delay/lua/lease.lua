@@ -13,7 +13,7 @@ local kept = call('HMGET', clock, 'stood', 'open')
 -- Even: handed. The hold ends after now, so no receipt of it can have been given before.
 local receipt = time + duration
 receipt = receipt - receipt % 2
-local open = tonumber(kept[2] or 0) or 0
+local open = opens(kept[2], time)
 local known = each_reader()
 local reply = { kept[1] and 1 or 0, time, -1, open, receipt }
 if open > time then
@@ -126,6 +126,8 @@ for i = 1, count, CHUNK do
             reply[size + 1], reply[size + 2], reply[size + 3] = reader.name, dues[n], key
             reply[size + 4], reply[size + 5] = values[j], nudges and nudges[n] or 0
             size = size + 5
+        else
+            call('SREM', nudged, key)
         end
     end
 end

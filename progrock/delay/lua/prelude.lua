@@ -28,12 +28,24 @@ local function at(name)
     return tag .. ':at:' .. name
 end
 
+-- A field of the clock, 0 if it is no time: other hands may write anything there.
+local function whole(text)
+    local number = tonumber(text or 0)
+    return number and number >= 0 and number < 2 ^ 52 and math.floor(number) or 0
+end
+
+-- When the gap after the last lease ends. Nobody leaves a minute.
+local function opens(text, time)
+    local open = whole(text)
+    return open <= time + 60000000 and open or 0
+end
+
 -- The store's time. When the host's clock steps back, it goes on from where it was.
 local function now()
     local host = call('TIME')
     local kept = call('HMGET', clock, 'last', 'offset')
     local time = host[1] * 1000000 + host[2]
-    local last, offset = tonumber(kept[1] or 0) or 0, tonumber(kept[2] or 0) or 0
+    local last, offset = whole(kept[1]), whole(kept[2])
     if time + offset < last then
         offset = last - time
         call('HSET', clock, 'offset', offset)
@@ -60,11 +72,21 @@ local function parse_reader(record)
     return tonumber(slots), tonumber(till), channel
 end
 
--- All readers, as a list of {name, slots, till, channel}. A record that is none is thrown away.
+-- All readers, as a list of {name, slots, till, channel}. A record that is none is thrown away, or made anew for what
+-- is held there, which would never be found again.
 local function each_reader()
     local all, list = call('HGETALL', readers), {}
     for i = 1, #all, 2 do
         local slots, till, channel = parse_reader(all[i + 1])
+        if not slots then
+            local key = call('ZRANGE', at(all[i]), 0, 0)[1]
+            local _
+            _, channel = parse(key and call('HGET', entries, key) or '')
+            if channel then
+                slots, till = 0, 0
+                call('HSET', readers, all[i], '0 0 ' .. channel)
+            end
+        end
         if slots then
             list[#list + 1] = { name = all[i], slots = slots, till = till, channel = channel }
         else
@@ -92,13 +114,9 @@ local function locate(key, channel, known)
     end
 end
 
--- Forget a key wherever it is. Returns where it was.
+-- Forget a key wherever it is, also half of one. Returns where it was.
 local function forget(key, known)
-    local value = call('HGET', entries, key)
-    if not value then
-        return nil
-    end
-    local _, channel = parse(value)
+    local _, channel = parse(call('HGET', entries, key) or '')
     local where, _, name = locate(key, channel, known)
     call('SREM', nudged, key)
     if where == 'dead' then

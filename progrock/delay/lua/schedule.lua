@@ -8,20 +8,21 @@
 
 local time = now()
 local replace = ARGV[2] == '1'
-local known = nil
+local known = each_reader()
 local heads, soonest = {}, nil
 local receipts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[3])) do
     local key, channel, delay = unpack(item)
     local there = call('HGET', entries, key)
     if there then
-        known = known or each_reader()
         local _, where = parse(there)
         -- A value that is nowhere else is half an entry, made by hands or a restore: as good as none.
         if replace or not locate(key, where, known) then
             forget(key, known)
             there = false
         end
+    elseif locate(key, nil, known) then
+        forget(key, known) -- the other half of one: whoever holds it must not go on
     end
     if there then
         receipts[#receipts + 1] = 0
