@@ -68,6 +68,9 @@ class Worker:
                 raise error
             if error is not None:
                 logger.error("A consumer of %s failed, the next one takes over.", channel, exc_info=error)
+            if not mail.taken:
+                # The next one will hardly get further at once.
+                await asyncio.sleep(random.uniform(0.5, 1.5))
 
     async def _stop(self, instance: asyncio.Future[None], mail: _Mail) -> None:
         """Let the consumer finish the message that it has, then cancel it, and wait for it to clean up."""
@@ -91,6 +94,7 @@ class _Mail:
         self._layer = layer
         self._channel = channel
         self.asked = False
+        self.taken = False
         self.closed = False
         self.idle = asyncio.Event()
 
@@ -105,6 +109,7 @@ class _Mail:
                 await asyncio.sleep(random.uniform(0.5, 1.5))
             else:
                 self.idle.clear()
+                self.taken = True
                 return message
         await asyncio.Event().wait()
         raise AssertionError

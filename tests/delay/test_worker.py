@@ -127,3 +127,29 @@ async def test_asked_to_stop_twice_it_stops_now(layer: InMemoryChannelLayer, tas
     worker.cancel()
     await asyncio.wait([worker], timeout=5)
     assert worker.cancelled()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_consumer_that_ends_at_once_does_not_spin(
+    layer: InMemoryChannelLayer, tasks: Run, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    begun, pauses = 0, []
+
+    async def useless(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        asking = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        asking.cancel()
+        if fails:
+            raise RuntimeError("a bug in a consumer")
+
+    def pause(low: float, high: float) -> float:
+        pauses.append((low, high))
+        return 0.001
+
+    monkeypatch.setattr("progrock.delay.worker.random.uniform", pause)
+    tasks(Worker(useless, ["c"], layer).run())
+    await until(lambda: begun >= 5)
+    assert len(pauses) in (begun - 1, begun)
+    assert set(pauses) == {(0.5, 1.5)}
