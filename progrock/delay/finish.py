@@ -27,6 +27,21 @@ async def finish(work: Awaitable[R], within: float = 1) -> R:
         raise
 
 
+async def heed(work: Awaitable[R]) -> R:
+    """Await `work`, and be cancelled if somebody has asked for it meanwhile.
+
+    redis-py sends with :func:`asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes together with
+    the result: who waits for the cancelled would wait for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        return await work
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
 def stopping(error: BaseException) -> bool:
     """Tell whether an error is the cancellation of the running task, and not of something that it waited for."""
     task = asyncio.current_task()

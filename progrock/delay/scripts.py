@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from .connections import Client, Connect
 from .exceptions import StoreAway
+from .finish import heed
 from .wake import Ear
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class _Link:
         """Return the client, ready for any number of callers at once: a cluster's must find its nodes first, once."""
         if not self._ready:
             async with self._turn:
-                await self._client.initialize()
+                await heed(self._client.initialize())
                 self._ready = True
         return self._client
 
@@ -78,9 +79,9 @@ class Scripts:
         try:
             client = await self._link().client()
             try:
-                return await client.evalsha(script.sha, len(keys), *keys, tag, *arguments)
+                return await heed(client.evalsha(script.sha, len(keys), *keys, tag, *arguments))
             except NoScriptError:
-                return await client.eval(script.text, len(keys), *keys, tag, *arguments)
+                return await heed(client.eval(script.text, len(keys), *keys, tag, *arguments))
         except _AWAY as error:
             if "WRONGTYPE" in str(error) and name != "mend":
                 aside = await self.run("mend", tag)
@@ -94,7 +95,7 @@ class Scripts:
         """
         try:
             client = await self._link().client()
-            return await client.execute_command(*words)
+            return await heed(client.execute_command(*words))
         except _AWAY as error:
             raise StoreAway(f"{words[0]}: {error or type(error).__name__}") from error
 

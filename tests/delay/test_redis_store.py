@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -271,6 +272,28 @@ class TestTheServer:
         await until(lambda: _listeners(redis_store, 1))
         await redis_store.nudge(["k"])
         await asyncio.wait_for(sleeping, 5)
+
+    async def test_whoever_is_cancelled_ends_and_leaves_no_reply_to_another(self, redis_store: RedisStore) -> None:
+        await put(redis_store, *(f"k{n}" for n in range(10)), delay=60_000)
+        seen: list[tuple[str, list[str]]] = []
+
+        async def ask(key: str) -> None:
+            while True:
+                seen.append((key, [entry.key for entry in await redis_store.peek([key]) if entry]))
+                assert await redis_store.depth() == 10
+
+        for _ in range(50):
+            asking = [asyncio.create_task(ask(f"k{n}")) for n in range(10)]
+            await asyncio.sleep(random.random() / 50)
+            for task in asking:
+                task.cancel()
+            _, late = await asyncio.wait(asking, timeout=5)
+            for task in late:
+                task.cancel()  # or the test would not end either
+            assert not late
+            assert all(task.cancelled() for task in asking)
+        assert seen
+        assert all(got == [asked] for asked, got in seen)
 
     async def test_a_redis_without_memory_says_so_and_goes_on_later(
         self, redis: RedisServer, redis_store: RedisStore
