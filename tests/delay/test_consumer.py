@@ -554,3 +554,31 @@ async def test_a_step_that_meets_another_s_cancellation_has_failed(
     await until(lambda: empty(store))
     assert consumer.taken == Counter({"k": 1})
     assert "failed" in caplog.text
+
+
+async def test_stopped_while_it_renews_it_gives_back_at_once(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, renewed = store.renew, asyncio.Event()
+
+    async def slow(leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
+        answer = await renew(leases, duration, reader)
+        renewed.set()
+        await asyncio.sleep(0.05)  # the answer is under way
+        return answer
+
+    monkeypatch.setattr(store, "renew", slow)
+    consumer = Counting(store)
+    consumer.gate.clear()
+    consumer.drain = 1
+    serving = tasks(serve(consumer))
+    await until(lambda: store._readers["c"])
+    await store.schedule([NewEntry("k", "c", b"1")])
+    leases = await store.lease(10, 60_000)
+    await get_channel_layer("work").send(leases[0].reader, to_channel(leases))
+    await renewed.wait()
+    serving.cancel()
+    await asyncio.wait([serving])
+    (entry,) = await store.peek(["k"])
+    assert entry is not None
+    assert (entry.held, entry.attempt) == (False, 1)
