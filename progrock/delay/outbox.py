@@ -46,7 +46,8 @@ async def send(
     name = uuid.uuid4().hex if key is None else key
     delayed = check({"channel": channel, "content": message, "delay": delay, "layer": layer, "key": name})
     (due,) = await _get().schedule([entry_of(delayed)], replace=replace)
-    return name if due is not None else None
+    # A name that was made here can only be there because the store was asked twice: the first answer was lost.
+    return name if due is not None or key is None else None
 
 
 async def remove(key: str) -> bool:

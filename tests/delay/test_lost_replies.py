@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from progrock import delay
 from progrock.delay import Again, Done, Lease, NewEntry, RedisStore, StoreAway
 from tests.conftest import until
 from tests.redis import RedisServer
@@ -153,3 +154,13 @@ async def test_lost_again_and_again_the_store_is_away(lossy: Lossy, store: Redis
         await store.lease(1, SHORT)
     lossy.lose = 0
     await until(lambda: store.lease(1, RUN))
+
+
+async def test_a_message_whose_name_was_made_up_is_never_taken_for_another(
+    lossy: Lossy, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("progrock.delay.outbox._store", lambda: store)
+    lossy.lose = 1
+    key = await delay.send("somewhere", {}, delay=60_000)
+    assert key
+    assert await delay.remove(key)
