@@ -126,6 +126,25 @@ def test_the_dead_can_be_retried_and_dropped(on_redis: RedisServer) -> None:
     assert (status.waiting, status.overdue, status.dead) == (1, 1, 0)
 
 
+def test_names_that_are_no_text_are_told_and_dropped(on_redis: RedisServer) -> None:
+    async def spoil(store: RedisStore) -> None:
+        command: Any = store._scripts.command
+        await command("HSET", "{delay.0}:entries", b"\xff", "1 c m")
+        await command("HSET", "{delay.0}:reasons", b"\xff", b"\xfe")
+        await command("ZADD", "{delay.0}:dead", 1, b"\xff")
+        await command("HSET", "{delay.0}:readers", b"c.\xff", "5 9999999999999999 c")
+        await command("ZADD", "{delay.0}:schedulers", 9_999_999_999_999_999, b"\xfe")
+
+    with_store(on_redis, spoil)
+    assert json.loads(say("delayed", "dead", "--json"))["key"] == "\udcff"
+    assert "'\\udcff' of c" in say("delayed", "dead")
+    told = say("delayed", "status", "--worker", "c")
+    told.encode()
+    assert "c.\\udcff: 0 of 5" in told
+    say("delayed", "status", "--worker", "c", "--json").encode()
+    assert say("delayed", "drop", "--all").strip() == "1 of 1 entries are forgotten."
+
+
 def test_what_is_alive_is_neither_retried_nor_dropped(on_redis: RedisServer) -> None:
     with_store(on_redis, lambda store: store.schedule([NewEntry("alive", "c", b"")]))
     for action in ("retry", "drop"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
+from json import dumps
 from typing import Any
 
 import msgspec
@@ -94,15 +95,20 @@ class Command(BaseCommand):
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    # Names may be anything that somebody wrote into Redis, JSON is UTF-8.
+    return dumps(msgspec.to_builtins(value))
+
+
+def _plain(name: str) -> str:
+    return name.encode("ascii", errors="backslashreplace").decode()
 
 
 def _in_words(status: Status) -> str:
-    readers = [f"  {each.name}: {each.taken} of {each.slots} slots taken" for each in status.readers]
+    readers = [f"  {_plain(each.name)}: {each.taken} of {each.slots} slots taken" for each in status.readers]
     return "\n".join(
         [
             f"Entries: {status.waiting} waiting ({status.overdue} of them due), {status.held} held, {status.dead} dead",
-            f"Schedulers: {', '.join(status.schedulers) or 'none'}",
+            f"Schedulers: {', '.join(map(_plain, status.schedulers)) or 'none'}",
             f"Workers:{'' if readers else ' none'}",
             *readers,
         ]
