@@ -63,6 +63,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
     """Milliseconds that a heartbeat lasts; it comes every second. So long a dead worker may be handed leases."""
     drain = 1_000
     """Milliseconds that running steps have to finish when the worker stops; what is left is given back."""
+    patience = 1_500
+    """Milliseconds that the store has for an answer when the worker stops: one that is frozen must not keep it."""
     attempts: int | None = 10
     """How many looks in a row may fail, or be lost with their worker, before the entry is dead; None: any number."""
 
@@ -276,7 +278,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
     async def _drain(self, channel: str) -> None:
         """Take nothing new, let running steps finish for a moment, give the rest back."""
         try:
-            await self._store.announce(channel, self.channel_name, 0, 0)
+            async with asyncio.timeout(self.patience / 1000):
+                await self._store.announce(channel, self.channel_name, 0, 0)
         except Exception as error:
             logger.warning("%s could not sign off: %r", self.channel_name, error)
         if batches := list(self._batches):
@@ -287,4 +290,5 @@ class SelfReschedulingConsumer(AsyncConsumer):
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.gather(*self._flushes, return_exceptions=True)
+        if self._flushes:
+            await asyncio.wait(self._flushes, timeout=self.patience / 1000)

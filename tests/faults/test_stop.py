@@ -102,3 +102,20 @@ async def test_they_wait_for_redis_refuse_it_if_unfit_and_stop_without_it(open_s
             code, seconds = await hand.stop()
             assert code == 0
             assert seconds < 8
+
+
+async def test_a_redis_that_is_frozen_keeps_nobody_from_stopping(open_stage: Open) -> None:
+    with RedisServer() as redis:
+        stage = open_stage(redis)
+        hands = [stage.crew.scheduler(), stage.crew.worker()]
+        await stage.crew.present()
+        await stage.seed(20, steps=50, every=20)
+        await until(lambda: stage.crew.events.of("settled"))
+        redis.pause()
+        began = time.monotonic()
+        for hand in hands:
+            hand.terminate()
+        for hand in hands:
+            assert await hand.end() == 0
+        assert time.monotonic() - began < 8
+        redis.resume()
