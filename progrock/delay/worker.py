@@ -85,6 +85,8 @@ class Worker:
             instance.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([instance])
+        if not instance.cancelled() and (error := instance.exception()) is not None:
+            logger.error("A consumer failed while it stopped.", exc_info=error)
 
 
 class _Mail:
