@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -75,6 +75,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
         self._freed = asyncio.Event()
         self._store_turn = asyncio.Lock()
         self._swept = float("-inf")
+        self._takes: set[asyncio.Task[None]] = set()
         self._batches: set[asyncio.Task[None]] = set()
         self._flushes: set[asyncio.Task[None]] = set()
 
@@ -142,6 +143,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
             pass
         finally:
             heartbeat.cancel()
+            # One that is under way would announce a worker that has signed off.
+            await _wait([heartbeat], self.patience)
             await self._drain(channel)
 
     async def _receive(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -176,7 +179,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
             self._freed.clear()
             await self._freed.wait()
         # Once asked for, the leases are ours: who is stopped meanwhile must know what to give back.
-        await asyncio.shield(_keep(self._batches, self._take(leases)))
+        await asyncio.shield(_keep(self._takes, self._take(leases)))
 
     async def _take(self, leases: Sequence[Lease]) -> None:
         until = self._until()
@@ -277,18 +280,25 @@ class SelfReschedulingConsumer(AsyncConsumer):
 
     async def _drain(self, channel: str) -> None:
         """Take nothing new, let running steps finish for a moment, give the rest back."""
+        _keep(self._takes, self._sign_off(channel))
+        # Whoever asks to stop a second time wants it now.
+        with suppress(asyncio.CancelledError):
+            # Only the answer to a renew tells what there is to give back.
+            await _wait(self._takes, self.patience)
+            await _wait(self._batches, self.drain)
+        for task in self._batches:
+            task.cancel()
+        await asyncio.gather(*self._batches, return_exceptions=True)
+        await _wait(self._flushes, self.patience)
+
+    async def _sign_off(self, channel: str) -> None:
         try:
-            async with asyncio.timeout(self.patience / 1000):
-                await self._store.announce(channel, self.channel_name, 0, 0)
+            await self._store.announce(channel, self.channel_name, 0, 0)
         except Exception as error:
             logger.warning("%s could not sign off: %r", self.channel_name, error)
-        if batches := list(self._batches):
-            # Whoever asks to stop a second time wants it now.
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait(batches, timeout=self.drain / 1000)
-            late = [*batches, *self._batches]  # also what they have begun meanwhile
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        if self._flushes:
-            await asyncio.wait(self._flushes, timeout=self.patience / 1000)
+
+
+async def _wait(tasks: Collection[asyncio.Task[None]], most: int) -> None:
+    """Wait for tasks, `most` ms at most."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=most / 1000)
