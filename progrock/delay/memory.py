@@ -81,7 +81,7 @@ class MemoryStore(DelayStore):
         self._dead: dict[str, str] = {}
         self._schedulers: dict[str, int] = {}
         self._open = 0
-        self._stood = False
+        self._stood: set[str] = set()
 
     async def schedule(self, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
         with self._lock:
@@ -89,11 +89,10 @@ class MemoryStore(DelayStore):
 
     async def stand(self, entries: Sequence[NewEntry]) -> bool:
         with self._lock:
-            if self._stood:
-                return False
-            self._stood = True
-            self._insert(entries)
-            return True
+            missing = [new for new in entries if new.key not in self._stood]
+            self._insert(missing)
+            self._stood.update(new.key for new in missing)
+            return bool(missing)
 
     def _insert(self, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
         now = self._now()

@@ -39,7 +39,8 @@ class RedisStore(DelayStore):
     def __init__(self, connect: Connect, *, prefix: str = "delay", shards: int = 1) -> None:
         self._tags = [f"{{{prefix}.{number}}}" for number in range(shards)]
         self._scripts = Scripts(connect, self._tags)
-        self._stood = False
+        self._marks: list[bytes | None] = []
+        self._stood: set[str] = set()
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> RedisStore:
@@ -78,7 +79,7 @@ class RedisStore(DelayStore):
                 for tag, share in zip(self._tags, shares, strict=True)
             ]
         )
-        self._stood = all(reply[0] for reply in replies)
+        self._see([reply[0] for reply in replies])
         leases: list[Lease] = []
         names = _Names()
         nobody: set[tuple[str, bytes, bytes]] = set()
@@ -176,18 +177,23 @@ class RedisStore(DelayStore):
         return [_entry(_text(key), value, None, False, reason) for key, _, value, reason in found[:limit]]
 
     async def stand(self, entries: Sequence[NewEntry]) -> bool:
-        # The last lease has seen the marker: this is asked before each.
-        if self._stood:
+        # The last lease has seen the markers: this is asked before each.
+        if self._stood.issuperset(new.key for new in entries):
             return False
         clocks = [f"{tag}:clock" for tag in self._tags]
-        if all(await asyncio.gather(*(self._scripts.command("HEXISTS", clock, "stood") for clock in clocks))):
-            self._stood = True
-            return False
-        # The marker last: who dies in between leaves the store as new as it was.
-        await self.schedule(entries)
-        await asyncio.gather(*(self._scripts.command("HSET", clock, "stood", 1) for clock in clocks))
-        self._stood = True
-        return True
+        self._see(await asyncio.gather(*(self._scripts.command("HGET", clock, "stood") for clock in clocks)))
+        missing = [new for new in entries if new.key not in self._stood]
+        if missing:
+            # The marker last: who dies in between leaves the store as new as it was. What others put there stays.
+            await self.schedule(missing)
+            mark = msgspec.json.encode(sorted(self._stood.union(new.key for new in missing)))
+            await asyncio.gather(*(self._scripts.command("HSET", clock, "stood", mark) for clock in clocks))
+            self._see([mark] * len(clocks))
+        return bool(missing)
+
+    def _see(self, marks: list[bytes | None]) -> None:
+        if marks != self._marks:
+            self._marks, self._stood = marks, set.intersection(*map(_stood, marks))
 
     async def announce(self, channel: str, reader: str, slots: int, ttl: int) -> None:
         share = math.ceil(slots / len(self._tags))
@@ -280,6 +286,14 @@ class _Names(dict[bytes, str]):
     def __missing__(self, name: bytes) -> str:
         self[name] = text = name.decode()
         return text
+
+
+def _stood(mark: bytes | None) -> set[str]:
+    """Return the keys of a marker: none if other hands wrote it."""
+    try:
+        return set(msgspec.json.decode(mark or b"[]", type=list[str]))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return set()
 
 
 def _words(outcome: Outcome) -> tuple[int | str, bool | str]:

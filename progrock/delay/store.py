@@ -78,11 +78,11 @@ class DelayStore(ABC):
 
     @abstractmethod
     async def stand(self, entries: Sequence[NewEntry]) -> bool:
-        """Insert the entries that must always exist, if this store has not seen them yet.
+        """Insert those of the entries that must always exist which this store has not seen yet.
 
-        A store that was made new, flushed or replaced has not.
+        A store that was made new, flushed or replaced has seen none.
 
-        :returns: whether it had to.
+        :returns: whether it had to insert any.
         """
 
     @abstractmethod

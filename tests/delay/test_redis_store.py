@@ -398,6 +398,35 @@ async def _listeners(store: RedisStore, count: int) -> bool:
         return False
 
 
+class TestStandingEntries:
+    async def test_come_back_after_a_flush(self, redis_store: RedisStore) -> None:
+        standing = [NewEntry("one", "c", b""), NewEntry("two", "c", b"")]
+        await redis_store.stand(standing)
+        await command(redis_store)("FLUSHALL")
+        await redis_store.lease(1, 1)
+        assert await redis_store.stand(standing)
+        assert await redis_store.depth() == 2
+
+    @pytest.mark.parametrize("mark", ["1", "garbage", "[1]", "{}", b"\xff"])
+    async def test_come_to_a_store_with_a_marker_of_other_hands(
+        self, redis_store: RedisStore, mark: str | bytes
+    ) -> None:
+        await command(redis_store)("HSET", "{delay.0}:clock", "stood", mark)
+        await redis_store.lease(1, 1)
+        assert await redis_store.stand([NewEntry("one", "c", b"")])
+        assert not await redis_store.stand([NewEntry("one", "c", b"")])
+
+    async def test_of_two_versions_are_made_once_each(self, redis_store: RedisStore, redis: RedisServer) -> None:
+        other = RedisStore.from_url(redis.url)
+        one, two = [NewEntry("one", "c", b"")], [NewEntry("two", "c", b"")]
+        assert await redis_store.stand(one)
+        assert await other.stand(two)
+        for store, standing in [(redis_store, one), (other, two)] * 2:
+            await store.lease(1, 1)
+            assert not await store.stand(standing)
+        await other.aclose()
+
+
 class TestShards:
     async def _go_round(self, store: RedisStore) -> None:
         """Take entries through a whole life."""

@@ -295,6 +295,18 @@ async def test_standing_entries_are_made_once(bench: Bench) -> None:
     assert await bench.store.depth() == 1
 
 
+async def test_a_new_standing_entry_comes_to_an_old_store(bench: Bench) -> None:
+    old, new = NewEntry("old", "c", b""), NewEntry("new", "c", b"")
+    await bench.store.stand([old])
+    await bench.store.remove(["old"])  # somebody meant it
+    assert await bench.store.stand([old, new])
+    assert not await bench.store.stand([new])
+    assert not await bench.store.stand([old, new])
+    gone, there = await bench.store.peek(["old", "new"])
+    assert gone is None
+    assert there is not None
+
+
 async def test_one_bad_receipt_does_not_spoil_the_batch(bench: Bench) -> None:
     lease = await running(bench)
     stranger = Lease("nobody", "c", b"", 1, 1, 1)

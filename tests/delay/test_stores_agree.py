@@ -139,9 +139,9 @@ class Agreement(RuleBasedStateMachine):
     def beat(self, name: str, ttl: int) -> None:
         self.agree(lambda store: store.beat(name, ttl))
 
-    @rule(delay=milliseconds)
-    def stand(self, delay: int) -> None:
-        self.agree(lambda store: store.stand([NewEntry("a", "x", b"standing", delay)]))
+    @rule(some=st.sets(st.sampled_from("ab"), min_size=1), delay=milliseconds)
+    def stand(self, some: set[str], delay: int) -> None:
+        self.agree(lambda store: store.stand([NewEntry(key, "x", b"standing", delay) for key in sorted(some)]))
 
     @invariant()
     def tell_the_same(self) -> None:

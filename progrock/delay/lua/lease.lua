@@ -4,7 +4,7 @@
 -- ARGV[3]  duration of the hold
 -- ARGV[4]  gap: how long nothing is given after a lease that gave less than its limit
 --
--- Returns 1 if the store has its marker; the time, when something can be leased next, and when the gap ends, as
+-- Returns the marker, '' if there is none; the time, when something can be leased next, and when the gap ends, as
 -- next.lua does; the receipt of all of them; and for each: reader, due, key, value, 1 if it is nudged.
 
 local time = now()
@@ -15,7 +15,7 @@ local receipt = time + duration
 receipt = receipt - receipt % 2
 local open = opens(kept[2], time)
 local known = each_reader()
-local reply = { kept[1] and 1 or 0, time, -1, open, receipt }
+local reply = { kept[1] or '', time, -1, open, receipt }
 if open > time then
     reply[3] = soonest(time, known)
     return reply

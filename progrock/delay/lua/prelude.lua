@@ -8,7 +8,8 @@
 --   KEYS[4]  dead      ZSET  key -> when it died
 --   KEYS[5]  reasons   HASH  key -> why it died
 --   KEYS[6]  channels  SET   channels that have had entries
---   KEYS[7]  clock     HASH  last, offset: see now(); open: when the gap after a lease ends; stood: the marker
+--   KEYS[7]  clock     HASH  last, offset: see now(); open: when the gap after a lease ends; stood: the marker,
+--                             a JSON list of the standing entries that this store has been given
 --   KEYS[8]  schedulers ZSET name -> when its heartbeat ends
 --
 --   <tag>:at:<channel>  ZSET  the entries that wait there -> due
