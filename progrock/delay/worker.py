@@ -83,8 +83,9 @@ class Worker:
         idle.cancel()
         while not instance.done():
             instance.cancel()
+            # Again, if it took no notice: redis-py on Python 3.11 may lose one that comes together with an answer.
             with suppress(asyncio.CancelledError):
-                await asyncio.wait([instance])
+                await asyncio.wait([instance], timeout=1)
         if not instance.cancelled() and (error := instance.exception()) is not None:
             logger.error("A consumer failed while it stopped.", exc_info=error)
 

@@ -153,3 +153,24 @@ async def test_a_consumer_that_ends_at_once_does_not_spin(
     await until(lambda: begun >= 5)
     assert len(pauses) in (begun - 1, begun)
     assert set(pauses) == {(0.5, 1.5)}
+
+
+async def test_a_consumer_that_takes_no_notice_is_told_again(layer: InMemoryChannelLayer, tasks: Run) -> None:
+    cancelled, begun = 0, asyncio.Event()
+
+    async def deaf(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        nonlocal cancelled
+        begun.set()
+        while True:
+            try:
+                await receive()
+            except asyncio.CancelledError:
+                cancelled += 1
+                if cancelled > 1:
+                    raise
+
+    working = tasks(Worker(deaf, ["c"], layer).run())
+    await begun.wait()
+    working.cancel()
+    await asyncio.wait_for(asyncio.wait([working]), 5)
+    assert cancelled == 2
