@@ -81,8 +81,8 @@ STATICFILES_DIRS = [BASE_DIR / "frontend" / "static"]
 # Clients and work have a layer each: an update that finds its channel full may be dropped, a lease is given back.
 REDIS_URL = os.environ.get("REDIS_URL", "")
 if REDIS_URL:
-    # Whoever waits for a message waits for as long as there is none.
-    _HOST = {"address": REDIS_URL, "socket_timeout": None}
+    # channels_redis waits for a message for 5 s at a time: who hears nothing for three times that is not connected.
+    _HOST = {"address": REDIS_URL, "socket_timeout": 15}
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

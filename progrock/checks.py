@@ -22,8 +22,10 @@ from .delay import HAND_OFF
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 PUB_SUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 CORE = "channels_redis.core.RedisChannelLayer"
-_HOSTS = '[{"address": "redis://host:port/db", "socket_timeout": None}]'
-_SENTINEL = '[{"sentinels": [("host", 26379)], "master_name": "service", "socket_timeout": None}]'
+WAIT = 5
+"""Seconds that channels_redis waits for a message at a time."""
+_HOSTS = '[{"address": "redis://host:port/db", "socket_timeout": 15}]'
+_SENTINEL = '[{"sentinels": [("host", 26379)], "master_name": "service", "socket_timeout": 15}]'
 _EMBEDDED = {"default": f'{{"BACKEND": "{IN_MEMORY}"}}', registry.WORK_LAYER: f'{{"BACKEND": "{IN_MEMORY}"}}'}
 _ON_REDIS = {
     "default": f'{{"BACKEND": "{PUB_SUB}", "CONFIG": {{"hosts": {_HOSTS}}}}}',
@@ -100,11 +102,12 @@ def _on_redis(alias: str, kinds: set[str], config: Mapping[str, Any], hint: str)
 
 def _hosts(alias: str, hosts: Sequence[Any]) -> Iterator[CheckMessage]:
     hint = f'Write CHANNEL_LAYERS["{alias}"]["CONFIG"]["hosts"] = {_HOSTS}.'
-    # channels_redis waits for a message for 5 s, and redis-py 8 gives up waiting for anything after 5 s.
+    # redis-py 8 gives up waiting for anything after 5 s, if nothing else is said.
     default = 5 if int(redis.__version__.partition(".")[0]) >= 8 else None
     forms = [_form(host) for host in hosts]
-    if any(form.get("socket_timeout", default) is not None for form in forms):
-        says = f"Whoever waits on the channel layer {alias!r} would get a TimeoutError after 5 s of silence."
+    timeouts = [form.get("socket_timeout", default) for form in forms]
+    if not all(timeout is None or (isinstance(timeout, int | float) and timeout > WAIT) for timeout in timeouts):
+        says = f"Whoever waits on the channel layer {alias!r} would get a TimeoutError after {WAIT} s of silence."
         yield Error(says, hint=hint, id="progrock.E006")
     addresses = [str(form.get("address", "redis://")) for form in forms]
     if not all(address.startswith(("redis://", "rediss://", "unix://")) for address in addresses):
