@@ -14,11 +14,10 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
-from channels.utils import await_many_dispatch
 
 from . import trouble
 from .entry import LEASES, Again, Dead, Lease, Outcome, from_channel
-from .finish import stopping
+from .finish import end, stopping
 from .merge import as_ready
 from .store import DelayStore
 
@@ -138,7 +137,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
         receives = [partial(self._receive, each) for each in (receive, own)]
         heartbeat = asyncio.create_task(self._heartbeat(channel))
         try:
-            await await_many_dispatch(receives, self.dispatch)
+            await self._serve(receives)
         except StopConsumer:
             pass
         finally:
@@ -146,6 +145,19 @@ class SelfReschedulingConsumer(AsyncConsumer):
             # One that is under way would announce a worker that has signed off.
             await _wait([heartbeat], self.patience)
             await self._drain(channel)
+
+    async def _serve(self, receives: Sequence[Callable[[], Awaitable[dict[str, Any]]]]) -> None:
+        # Not Channels' await_many_dispatch(): it cancels once, and waits for ever for who took no notice.
+        asking = [asyncio.ensure_future(each()) for each in receives]
+        try:
+            while True:
+                await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                for at, asked in enumerate(asking):
+                    if asked.done():
+                        await self.dispatch(asked.result())
+                        asking[at] = asyncio.ensure_future(receives[at]())
+        finally:
+            await end(asking)
 
     async def _receive(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         while True:
@@ -286,9 +298,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
             # Only the answer to a renew tells what there is to give back.
             await _wait(self._takes, self.patience)
             await _wait(self._batches, self.drain)
-        for task in self._batches:
-            task.cancel()
-        await asyncio.gather(*self._batches, return_exceptions=True)
+        await end(self._batches)
         await _wait(self._flushes, self.patience)
 
     async def _sign_off(self, channel: str) -> None:

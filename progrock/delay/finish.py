@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -40,6 +40,17 @@ async def heed(work: Awaitable[R]) -> R:
     finally:
         if task and task.cancelling() > before:
             raise asyncio.CancelledError
+
+
+async def end(work: Collection[asyncio.Future[Any]], every: float = 1) -> None:
+    """Cancel all, and again each `every` seconds until they have ended: some take no notice the first time.
+
+    On Python 3.11 redis-py loses a cancellation that comes together with an answer, and goes on to wait for the next.
+    """
+    while left := [each for each in work if not each.done()]:
+        for each in left:
+            each.cancel()
+        await asyncio.wait(left, timeout=every)
 
 
 def stopping(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from . import trouble
 from .consumer import SelfReschedulingConsumer
 from .entry import Again, Dead, Done, Lease, NewEntry, Outcome
 from .exceptions import InvalidMessage
-from .finish import finish
+from .finish import end, finish
 from .message import CHANNEL, check, entry_of, entry_refused, unpack
 from .store import DelayStore
 
@@ -105,10 +105,8 @@ class Relay(SelfReschedulingConsumer):
                 # What a layer is just taking is lost if it is interrupted. Where there is much, this ends by itself.
                 await asyncio.wait([reading], timeout=self.last_message)
             finally:
-                # Only who has ended may be followed. More than once: redis-py was seen to lose a cancellation.
-                while not reading.done():
-                    reading.cancel()
-                    await asyncio.wait([reading], timeout=1.5)
+                # Only who has ended may be followed.
+                await end([reading])
         if not reading.cancelled():
             reading.result()
         return Again(0)

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import trouble
 from .connections import Connect
+from .finish import end
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +70,8 @@ class Ear:
     async def aclose(self) -> None:
         """Stop listening."""
         task, self._listening = self._listening, None
-        while task is not None and not task.done():
-            # More than once: redis-py 8.1 was seen to lose a cancellation that came right after the subscription.
-            task.cancel()
-            await asyncio.wait([task], timeout=0.1)
+        if task is not None:
+            await end([task], every=0.1)
 
     async def _listen(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from . import trouble
-from .finish import together
+from .finish import end, together
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +82,8 @@ class Worker:
             await asyncio.wait(waiting, timeout=self._drain, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         while not instance.done():
-            instance.cancel()
-            # Again, if it took no notice: redis-py on Python 3.11 may lose one that comes together with an answer.
             with suppress(asyncio.CancelledError):
-                await asyncio.wait([instance], timeout=1)
+                await end([instance], every=self._drain)
         if not instance.cancelled() and (error := instance.exception()) is not None:
             logger.error("A consumer failed while it stopped.", exc_info=error)
 

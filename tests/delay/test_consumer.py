@@ -582,3 +582,25 @@ async def test_stopped_while_it_renews_it_gives_back_at_once(
     (entry,) = await store.peek(["k"])
     assert entry is not None
     assert (entry.held, entry.attempt) == (False, 1)
+
+
+async def test_a_layer_that_loses_a_cancellation_does_not_keep_it_from_stopping(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = get_channel_layer("work")
+    receive, waiting = layer.receive, asyncio.Event()
+
+    async def deaf(channel: str) -> dict[str, Any]:
+        waiting.set()
+        try:
+            message: dict[str, Any] = await receive(channel)
+        except asyncio.CancelledError:
+            message = await receive(channel)
+        return message
+
+    monkeypatch.setattr(layer, "receive", deaf)
+    serving = tasks(serve(Counting(store)))
+    await waiting.wait()
+    serving.cancel()
+    await asyncio.wait_for(asyncio.wait([serving]), 5)
+    assert serving.done()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from progrock.delay.finish import together
+from progrock.delay.finish import end, together
 
 
 class Slow:
@@ -67,3 +67,13 @@ async def test_one_that_fails_ends_the_others_in_order() -> None:
     with pytest.raises(ValueError, match="no"):
         await together(slow.run(), fail(), quick.run())
     assert (quick.asked, slow.asked) == (1, 1)
+
+
+async def test_who_takes_no_notice_is_asked_again() -> None:
+    slow = Slow()
+    work = asyncio.create_task(slow.run())
+    await slow.running.wait()
+    asyncio.get_running_loop().call_later(0.1, slow.may_end.set)
+    await asyncio.wait_for(end([work], every=0.01), 5)
+    assert work.done()
+    assert slow.asked > 1
