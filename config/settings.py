@@ -104,7 +104,7 @@ PROGROCK = {
         "synth": {
             "BACKEND": "config.synth.SynthService",
             "OPTIONS": {"base_url": os.environ.get("SYNTH_URL", "http://127.0.0.1:8900")},
-            "POLICY": {"interval": 200, "patience": 120_000, "deadline": 3_600_000},
+            "POLICY": {"interval": 200, "interval_most": 200, "patience": 120_000, "deadline": 3_600_000},
         }
     },
     "STORE": REDIS_URL or "memory://",

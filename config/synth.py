@@ -37,6 +37,9 @@ class Params(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 class SynthService(HTTPService):
     """The synth, over its HTTP API."""
 
+    finds = True
+    starts_once = True
+
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters with a seed, so that a start that is tried again is the same start."""
         try:

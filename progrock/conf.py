@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
@@ -44,12 +44,14 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param default_service: what a start without a service starts; the only service, if there is one.
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
     :param max_unfinished: how many unfinished jobs an owner may have.
+    :param keep_days: how long jobs are kept after their end; None is for ever.
     """
 
     services: dict[Text64, ServiceConf] = {}
     default_service: str = ""
     store: str = MEMORY
     max_unfinished: int = 100
+    keep_days: Annotated[float, msgspec.Meta(gt=0)] | None = 90
 
     def __post_init__(self) -> None:
         if not self.default_service and len(self.services) == 1:

@@ -8,6 +8,7 @@ ProgRockError
 │   ├── UnknownService
 │   ├── InvalidParams
 │   ├── NotFound
+│   ├── NotComplete
 │   ├── TooMany
 │   └── Unavailable
 └── EngineTaken         embedded mode runs on this database already
@@ -60,6 +61,12 @@ class NotFound(Refused):
     """A job that is not there, or not the caller's."""
 
     code = "not_found"
+
+
+class NotComplete(Refused):
+    """A job that is not over cannot be tried again."""
+
+    code = "not_complete"
 
 
 class TooMany(Refused):

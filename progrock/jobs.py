@@ -1,80 +1,178 @@
-"""What can be done with a job: start it, look at it, list mine, cancel it. Async first; the sync twins are doors."""
+"""What can be done with a job: start it, look at it, list mine, cancel it, try it again. The sync twins are doors."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseTrouble
-from django.db import IntegrityError
+from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 from msgspec.structs import replace
 
 from . import registry, updates
-from .delay import HAND_OFF, Entry, Lease, NewEntry, door
-from .exceptions import InvalidParams, NotFound, TooMany, Unavailable
+from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door
+from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
 from .models import Job
 from .protocol import Failure, Snapshot, State
-from .step import Run
+from .step import Run, one_line
 
 logger = logging.getLogger(__name__)
 
 UNFINISHED = [state for state in State if not state.complete]
 LIST_MOST = 50
 _PARAMS_MOST = 8_192
+_KEY_MOST = 120
+_DEADLINE_MOST = 10 * 365 * 86_400_000
+
+R = TypeVar("R")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_run = msgspec.msgpack.Decoder(Run).decode
 
 
 async def astart(
-    service: str | None = None, params: dict[str, Any] | None = None, *, owner: str, key: str | None = None
+    service: str | None = None,
+    params: dict[str, Any] | None = None,
+    *,
+    owner: str,
+    key: str | None = None,
+    deadline: int | None = None,
 ) -> Snapshot:
-    """Start a job.
+    """Start a job. In a transaction, it is on its way once that is committed.
 
     :param service: its name; None is the default one.
     :param params: what the service takes.
     :param owner: whose job it is.
     :param key: the caller's own name for this start; the same owner's same key is the same job.
+    :param deadline: milliseconds that the job may take; None is what the service's policy says.
     :returns: the job's snapshot, pending, or as it stands if the key was known.
     :raises UnknownService: if there is none of that name.
     :raises InvalidParams: if the service does not take these parameters.
+    :raises Invalid: if key or deadline cannot be one.
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
+    if key is not None and not (0 < len(key) <= _KEY_MOST and key.isprintable()):
+        raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key[:80]!r}.")
+    if deadline is not None and not 0 < deadline <= _DEADLINE_MOST:
+        raise Invalid(f"deadline: expected 1 to {_DEADLINE_MOST} milliseconds, got {deadline}.")
     if key is not None and (known := await afind(key, owner=owner)):
         return known
     name = service or registry.conf().default_service
     adapter = registry.service(name)
-    cleaned = adapter.clean(params or {})
-    if len(msgspec.json.encode(cleaned)) > _PARAMS_MOST:
-        raise InvalidParams(f"Expected parameters of at most {_PARAMS_MOST} bytes as JSON, got more.")
-    now = timezone.now()
-    most = registry.conf().max_unfinished
-    with _available():
-        unfinished = await Job.objects.filter(owner=owner, finished__isnull=True).acount()
-    if unfinished >= most:
-        raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
+    cleaned = _plain(adapter.clean(params or {}))
     job = Job(
-        service=name, title=adapter.title(cleaned), params=cleaned, owner=owner, key=key, created=now, changed=now
+        service=name, title=one_line(adapter.title(cleaned)), params=cleaned, owner=owner, key=key, deadline=deadline
     )
     try:
-        with _available():
-            await job.asave(force_insert=True)
+        return await _create(job)
     except IntegrityError:
         # The same start at the same time, in another process.
         if key is None or (known := await afind(key, owner=owner)) is None:
             raise
         return known
-    await _schedule_new(job)
-    snapshot = snapshot_of(job)
-    await updates.publish([(owner, snapshot)])
-    return snapshot
+
+
+async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
+    """Try a job that is over once more: a new job with the same parameters, whose `retry_of` is the old one.
+
+    :returns: the new job's snapshot; as it stands, if the old one has been tried again already.
+    :raises NotFound: if there is no such job, or it is somebody else's.
+    :raises NotComplete: if it is not over.
+    :raises UnknownService: if its service is not set up any more.
+    :raises InvalidParams: if the service does not take its parameters any more.
+    :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
+    :raises Unavailable: if the database is away.
+    """
+    old = await _row(_key(job), owner)
+    if not State(old.state).complete:
+        raise NotComplete(f"Expected a job that is over, got one that is {old.state}.")
+    again = await _retry_of(old)
+    if again is not None:
+        return again
+    adapter = registry.service(old.service)
+    cleaned = _plain(adapter.clean(old.params))
+    new = Job(
+        service=old.service,
+        title=one_line(adapter.title(cleaned)),
+        params=cleaned,
+        owner=owner,
+        deadline=old.deadline,
+        attempt=old.attempt + 1,
+        retry_of=old,
+    )
+    try:
+        return await _create(new)
+    except IntegrityError:
+        # Asked twice at the same time.
+        if (again := await _retry_of(old)) is None:
+            raise
+        return again
+
+
+async def _retry_of(old: Job) -> Snapshot | None:
+    with _available():
+        row = await Job.objects.filter(retry_of=old).afirst()
+    return None if row is None else await _snapshot(row)
+
+
+def _plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as the JSON that any database keeps.
+
+    :raises InvalidParams: if they are none, or too long.
+    """
+    try:
+        text = msgspec.json.encode(params)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidParams(f"Expected parameters that JSON can say, got others: {error}.") from None
+    if len(text) > _PARAMS_MOST:
+        raise InvalidParams(f"Expected parameters of at most {_PARAMS_MOST} bytes as JSON, got more.")
+    if b"\\u0000" in text:
+        raise InvalidParams("Expected parameters of text, got a NUL character in them.")
+    plain: dict[str, Any] = msgspec.json.decode(text)
+    return plain
+
+
+async def _create(job: Job) -> Snapshot:
+    """Insert a job and put it into the schedule.
+
+    :raises TooMany: if its owner has as many unfinished jobs as the settings allow.
+    :raises IntegrityError: if it is there already.
+    """
+    most = registry.conf().max_unfinished
+    with _available():
+        unfinished = await Job.objects.filter(owner=job.owner, finished__isnull=True).acount()
+        if unfinished >= most:
+            raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
+        job.created = job.changed = timezone.now()
+        await _written(lambda: job.save(force_insert=True), lambda: _schedule_new(job))
+    return snapshot_of(job)
+
+
+async def _written(write: Callable[[], R], then: Callable[[], Coroutine[Any, Any, None]]) -> R:
+    """Write to the database, and do what follows once that is committed: now, or when the caller's transaction is."""
+
+    def both() -> tuple[R, bool]:
+        using = router.db_for_write(Job)
+        # A savepoint in the caller's transaction, which goes on if the row is refused.
+        with transaction.atomic(using):
+            result = write()
+        if not transaction.get_connection(using).in_atomic_block:
+            return result, False
+        transaction.on_commit(door(then, registry.aclose), using)
+        return result, True
+
+    result, later = await sync_to_async(both)()
+    if not later:
+        await then()
+    return result
 
 
 async def afind(key: str, *, owner: str) -> Snapshot | None:
@@ -84,10 +182,7 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
     """
     with _available():
         row = await Job.objects.filter(owner=owner, key=key).afirst()
-    if row is None:
-        return None
-    (entry,) = await registry.store().peek([str(row.id)])
-    return _newest(row, entry)
+    return None if row is None else await _snapshot(row)
 
 
 @contextmanager
@@ -112,6 +207,7 @@ async def _schedule_new(job: Job) -> None:
             await registry.hand_over([Lease(new.key, new.channel, new.message, due, at, at)])
     except Exception as trouble:
         logger.warning("Job %s starts late: %r", job.id, trouble)
+    await updates.publish([(job.owner, snapshot_of(job))])
 
 
 async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
@@ -121,16 +217,34 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :raises Unavailable: if the database is away.
     """
     key = _key(job)
-    (entry,) = await registry.store().peek([key])
+    (entry,) = await _entries([key])
     if entry is not None and not entry.held:
         run = run_of(entry)
         if run is not None and run.owner == owner and run.answered:
             return run.snapshot
+    return _newest(await _row(key, owner), entry)
+
+
+async def _row(key: str, owner: str) -> Job:
     with _available():
         row = await Job.objects.filter(pk=key, owner=owner).afirst()
     if row is None:
         raise NotFound(f"Expected the id of a job of yours, got {key}.")
+    return row
+
+
+async def _snapshot(row: Job) -> Snapshot:
+    (entry,) = await _entries([str(row.pk)])
     return _newest(row, entry)
+
+
+async def _entries(keys: Sequence[str]) -> list[Entry | None]:
+    """Return the jobs' entries in the schedule; while that is away, nothing, so that the rows speak."""
+    try:
+        return await registry.store().peek(keys)
+    except StoreAway as trouble:
+        logger.warning("Jobs are shown by their rows alone: %s", trouble)
+        return [None] * len(keys)
 
 
 async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
@@ -140,7 +254,7 @@ async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
     """
     with _available():
         rows = [row async for row in Job.objects.filter(owner=owner).order_by("-created")[:limit]]
-    entries = await registry.store().peek([str(row.id) for row in rows])
+    entries = await _entries([str(row.id) for row in rows])
     return [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
 
 
@@ -152,12 +266,9 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :raises Unavailable: if the database is away.
     """
     key = _key(job)
+    mine = Job.objects.filter(pk=key, owner=owner, state__in=[State.PENDING, State.RUNNING])
     with _available():
-        asked = await Job.objects.filter(pk=key, owner=owner, state__in=UNFINISHED).aupdate(
-            state=State.CANCELLING, changed=timezone.now()
-        )
-    if asked:
-        await registry.store().nudge([key])
+        asked = await _written(lambda: mine.update(state=State.CANCELLING, changed=timezone.now()), lambda: _nudge(key))
     snapshot = await aget(key, owner=owner)
     if asked and not snapshot.complete:
         # The entry says so only after its next step.
@@ -165,10 +276,19 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     return snapshot
 
 
+async def _nudge(key: str) -> None:
+    """Have a job looked at now. If that fails, the reconciler finds out that it has not heard."""
+    try:
+        await registry.store().nudge([key])
+    except StoreAway as trouble:
+        logger.warning("Job %s is cancelled late: %s", key, trouble)
+
+
 start = door(astart, registry.aclose)
 get = door(aget, registry.aclose)
 list_mine = door(alist_mine, registry.aclose)
 cancel = door(acancel, registry.aclose)
+retry = door(aretry, registry.aclose)
 
 
 def _key(job: str | uuid.UUID) -> str:
@@ -183,7 +303,7 @@ def entry_for(job: Job, delay: int) -> NewEntry:
     """Return the entry of a job that has none, to be looked at after `delay` ms."""
     snapshot = snapshot_of(job)
     started = int(job.started.timestamp() * 1_000_000) if job.started else 0
-    run = Run(owner=job.owner, snapshot=snapshot, remote=job.remote, started=started)
+    run = Run(owner=job.owner, snapshot=snapshot, remote=job.remote, started=started, deadline=job.deadline or 0)
     return NewEntry(str(job.id), registry.CHANNEL, _encode(run), delay)
 
 
@@ -211,6 +331,9 @@ def snapshot_of(row: Job) -> Snapshot:
         error=Failure(row.error, row.message) if row.error else None,
         at=_ms(row.changed),
         moved=_ms(row.started) if row.started else None,
+        due=None if row.finished else _ms(row.changed),
+        attempt=row.attempt,
+        retry_of=str(row.retry_of_id) if row.retry_of_id else None,
     )
 
 

@@ -9,12 +9,16 @@ from django.db.models import Q
 
 from .protocol import State
 
+_OVER = [state.value for state in State if state.complete]
+_LIVE = [state.value for state in State if not state.complete]
+
 
 class Job(models.Model):
     """One job. Written when it is created, started, asked to end and finished, and never for a percentage.
 
     `owner` is what :mod:`progrock.access` makes of a user or a session. `key` is the client's own, so that the same
-    start sent twice is one job. `seq` is that of the snapshot that ended it.
+    start sent twice is one job. `seq` is that of the snapshot that ended it. `deadline` is in milliseconds. A job that
+    is tried again stays as it ended: the new attempt is a job of its own, whose `retry_of` it is, and there is one.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -33,6 +37,9 @@ class Job(models.Model):
     result = models.JSONField(null=True, blank=True)
     error = models.CharField(max_length=64, blank=True)
     seq = models.BigIntegerField(default=0)
+    deadline = models.PositiveBigIntegerField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=1)
+    retry_of = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retried_as")
     created = models.DateTimeField()
     changed = models.DateTimeField()
     started = models.DateTimeField(null=True, blank=True)
@@ -41,16 +48,35 @@ class Job(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["owner", "key"], name="progrock_job_owner_key"),
-            models.CheckConstraint(condition=Q(state__in=[state.value for state in State]), name="progrock_job_state"),
+            models.CheckConstraint(condition=Q(state__in=[*_LIVE, *_OVER]), name="progrock_job_state"),
             models.CheckConstraint(
-                condition=Q(finished__isnull=False, state__in=[s.value for s in State if s.complete])
-                | Q(finished__isnull=True, state__in=[s.value for s in State if not s.complete]),
+                condition=Q(finished__isnull=False, state__in=_OVER) | Q(finished__isnull=True, state__in=_LIVE),
                 name="progrock_job_finished",
             ),
+            models.CheckConstraint(
+                condition=Q(started__isnull=False) | (~Q(state__in=["running", "succeeded"]) & Q(remote="")),
+                name="progrock_job_started",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state="failed") & ~Q(error="")) | (~Q(state="failed") & Q(error="")),
+                name="progrock_job_error",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="succeeded") | Q(file__isnull=True, result__isnull=True),
+                name="progrock_job_result",
+            ),
+            models.CheckConstraint(
+                condition=Q(percent__isnull=True) | Q(percent__gte=0, percent__lte=100),
+                name="progrock_job_percent",
+            ),
+            models.CheckConstraint(condition=Q(attempt__gte=1), name="progrock_job_attempt"),
         ]
         indexes = [
             models.Index(fields=["owner", "-created"], name="progrock_job_mine"),
             models.Index(fields=["id"], name="progrock_job_unfinished", condition=Q(finished__isnull=True)),
+            # What past runs tell of the next, and what ended long ago.
+            models.Index(fields=["service", "-finished"], name="progrock_job_past", condition=Q(state="succeeded")),
+            models.Index(fields=["finished"], name="progrock_job_old", condition=Q(finished__isnull=False)),
         ]
         ordering = ["-created"]
 

@@ -44,8 +44,11 @@ class Failure(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole visible state of a job, the same on every transport. Absolute, and ordered by `seq`.
 
-    `seq` is microseconds, `left` a duration in milliseconds, `created`, `at`, `heard` and `moved` are milliseconds
-    since 1970. `progress` and `complete` follow from the rest.
+    `seq` is microseconds, `left` a duration in milliseconds, `created`, `at`, `heard`, `moved` and `due` are
+    milliseconds since 1970. `progress` and `complete` follow from the rest.
+
+    Three clocks tell apart who is silent: `heard` is when the service last answered, `moved` when the job last moved,
+    and `due` when its next step is to be taken, so that the time by which that is over is how late we are ourselves.
     """
 
     job: str
@@ -66,6 +69,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     at: int = 0
     heard: int | None = None
     moved: int | None = None
+    due: int | None = None
+    stalled: bool = False
+    attempt: int = 1
+    retry_of: str | None = None
 
     def __post_init__(self) -> None:
         succeeded = self.state is State.SUCCEEDED
@@ -113,6 +120,12 @@ class Cancel(_Frame, frozen=True, kw_only=True, tag="cancel"):
     job: UUID
 
 
+class Retry(_Frame, frozen=True, kw_only=True, tag="retry"):
+    """Try a job that is over once more, as a new one."""
+
+    job: UUID
+
+
 class ListJobs(_Frame, frozen=True, kw_only=True, tag="list"):
     """Send me my jobs, and their updates from now on."""
 
@@ -121,7 +134,7 @@ class Ping(_Frame, frozen=True, kw_only=True, tag="ping"):
     """Are you there?"""
 
 
-Action = Start | Watch | Unwatch | Cancel | ListJobs | Ping
+Action = Start | Watch | Unwatch | Cancel | Retry | ListJobs | Ping
 ACTIONS = tuple(str(frame.__struct_config__.tag) for frame in get_args(Action))
 
 _decode_action = msgspec.json.Decoder(Action).decode

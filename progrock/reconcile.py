@@ -10,6 +10,8 @@ import random
 from datetime import timedelta
 
 import msgspec
+from django.db import router
+from django.db.models import QuerySet
 from django.utils import timezone
 from msgspec.structs import replace
 
@@ -18,6 +20,7 @@ from .delay import INTAKE, NewEntry
 from .jobs import entry_for, run_of
 from .models import Job
 from .protocol import State
+from .retention import aclear
 
 KEY = "reconcile"
 EVERY = 5_000
@@ -52,18 +55,37 @@ async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:
     :param now: the store's time.
     :returns: where it stands after that, and the delay until the next page in milliseconds.
     """
-    # Not by state: only this is what the partial index is over.
-    rows = Job.objects.filter(finished__isnull=True).order_by("pk")
-    if state.after:
-        rows = rows.filter(pk__gt=state.after)
+    rows = _unfinished(state.after)
     if not state.full:
         rows = rows.filter(changed__gte=timezone.now() - YOUNG)
     page = [row async for row in rows[:PAGE]]
     await mend(page)
     if len(page) == PAGE:
         return replace(state, after=str(page[-1].pk)), 10
+    keep = registry.conf().keep_days
+    if state.full and keep is not None:
+        await aclear(timedelta(days=keep))
     full_at = now + FULL_EVERY * 1000 if state.full else state.full_at
     return Sweep(full=full_at <= now + EVERY * 1000, full_at=full_at), EVERY
+
+
+def _unfinished(after: str) -> QuerySet[Job]:
+    # Of the primary: a copy that lags knows less than the schedule. Not by state: only this is what the partial index
+    # is over.
+    rows = Job.objects.using(router.db_for_write(Job)).filter(finished__isnull=True).order_by("pk")
+    return rows.filter(pk__gt=after) if after else rows
+
+
+async def areconcile() -> tuple[int, int]:
+    """Mend all unfinished jobs now, page by page.
+
+    :returns: how many were scheduled again, and how many were told that they are cancelled.
+    """
+    after, scheduled, nudged = "", 0, 0
+    while page := [row async for row in _unfinished(after)[:PAGE]]:
+        missing, unheard = await mend(page)
+        scheduled, nudged, after = scheduled + missing, nudged + unheard, str(page[-1].pk)
+    return scheduled, nudged
 
 
 async def mend(rows: list[Job]) -> tuple[int, int]:

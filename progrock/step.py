@@ -6,41 +6,53 @@ Times are whole microseconds of the store's clock, durations whole milliseconds,
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from .estimate import Pace, left, observe
 from .protocol import Failure, Snapshot, State
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to look at the jobs of a service. All durations in milliseconds.
 
-    :param interval: from one look to the next.
-    :param retry: the first back-off after a look without an answer; doubled each time, up to `retry_most`.
+    :param interval: from one look to the next, at the start of a job and near its end.
+    :param interval_most: the same of a job that takes long: it is a fiftieth of what it has taken so far.
+    :param retry: the first back-off after a look without an answer; doubled each time, up to `retry_most`. The delay is
+        a random part of it, so that many jobs do not come back together.
     :param patience: how long the service may leave us without an answer before the job fails.
     :param cancel_patience: the same while a cancel is waiting for its answer.
+    :param expiry: how long a job may wait for its first step.
     :param deadline: how long a job may take from its first step on.
+    :param stall: how long nothing may move, though the service answers, until people are told so.
     :param nonsense: how many answers in a row that make no sense, or refuse a job that has begun, fail it.
     :param vanished: how many times in a row the service must say it does not know the job.
     :param losses: how many times in a row a step may take its worker down, or raise.
+    :param unknown_start: what becomes of a job that the service may have been told to start, when it can neither be
+        asked for it nor be told twice: `fail` with the code `start_unknown`, or `restart`.
     """
 
     interval: int = 1_000
+    interval_most: int = 10_000
     retry: int = 500
     retry_most: int = 30_000
     patience: int = 600_000
     cancel_patience: int = 30_000
+    expiry: int = 86_400_000
     deadline: int = 86_400_000
+    stall: int = 120_000
     nonsense: int = 5
     vanished: int = 3
     losses: int = 5
+    unknown_start: Literal["fail", "restart"] = "fail"
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -70,11 +82,13 @@ class Miss(msgspec.Struct, frozen=True):
     :param code: `unreachable`, `nonsense`, `vanished` or `refused`.
     :param message: what happened, for people.
     :param again: milliseconds that the service asks us to wait.
+    :param heard: whether the service may have done what it was asked. False if it surely has not.
     """
 
     code: str
     message: str
     again: int | None = None
+    heard: bool = True
 
 
 Look = Reading | Miss
@@ -90,6 +104,10 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     :param answered: when the service last answered.
     :param miss: the code of the last look, if that was a miss.
     :param strikes: how many misses in a row had that code.
+    :param unsure: whether a call to start it may have been heard without our knowing what came of it.
+    :param deadline: milliseconds that this job may take, 0 if that is the policy's to say.
+    :param usual: milliseconds that jobs of its service usually take, 0 if nobody knows.
+    :param pace: what is known of when it will end.
     """
 
     owner: str
@@ -99,6 +117,10 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     answered: int = 0
     miss: str = ""
     strikes: int = 0
+    unsure: bool = False
+    deadline: int = 0
+    usual: int = 0
+    pace: Pace = Pace()
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -116,7 +138,15 @@ def anew(run: Run, now: int) -> Run:
 def begin(run: Run, now: int) -> Run:
     """Return a run as it is shown at its first step."""
     state = State.RUNNING if run.snapshot.state is State.PENDING else run.snapshot.state
-    return _show(replace(anew(run, now), snapshot=replace(run.snapshot, state=state)), now)
+    return _show(replace(anew(run, now), snapshot=replace(run.snapshot, state=state)), now, 0)
+
+
+def expired(run: Run, policy: Policy, now: int) -> Run | None:
+    """Return the run as failed, if it has waited too long for its first step; None if it may begin."""
+    waited = _ms(now) - run.snapshot.created
+    if waited <= policy.expiry:
+        return None
+    return fail(run, "expired", f"It could not be started within {_duration(policy.expiry)}.", now)
 
 
 def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Decision:
@@ -132,19 +162,33 @@ def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Dec
         run.snapshot,
         misses=0,
         heard=_ms(now),
-        title=_clean(look.title)[:200] or run.snapshot.title,
-        message=_clean(look.message) if look.message or run.snapshot.misses else run.snapshot.message,
+        title=one_line(look.title)[:200] or run.snapshot.title,
+        message=one_line(look.message) if look.message or run.snapshot.misses else run.snapshot.message,
     )
     if look.state.complete:
         return Decision(_end(replace(run, snapshot=snapshot), look, now), 0)
-    if now - run.started > policy.deadline * 1000:
-        return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
+    if _overdue(run, policy, now):
+        return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
     percent = _percent(look.percent, snapshot.percent)
-    changes: dict[str, Any] = {"percent": percent, "left": _left(percent, now - run.started)}
-    if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or snapshot.moved is None:
-        changes["moved"] = _ms(now)
-    delay = max(policy.interval, min(look.again or 0, policy.retry_most))
-    return Decision(_show(replace(run, snapshot=replace(snapshot, **changes)), now), delay)
+    pace = observe(run.pace, percent, now, run.started, run.usual)
+    moved = snapshot.moved
+    if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or moved is None:
+        moved = _ms(now)
+    stalled = _ms(now) - moved > policy.stall
+    rest = left(pace, now)
+    delay = max(_interval(policy, now - run.started, rest), min(look.again or 0, policy.retry_most))
+    snapshot = replace(snapshot, percent=percent, left=rest, moved=moved, stalled=stalled)
+    return Decision(_show(replace(run, snapshot=snapshot, pace=pace), now, delay), delay)
+
+
+def _interval(policy: Policy, elapsed: int, rest: int | None) -> int:
+    """Return the delay until the next look: longer the longer it takes, and short again when the end is near.
+
+    :param elapsed: microseconds since the first step.
+    :param rest: milliseconds until the end, if there is an idea.
+    """
+    slow = min(elapsed // 50_000, policy.interval_most, rest if rest is not None else policy.interval_most)
+    return max(policy.interval, slow)
 
 
 def fail(run: Run, code: str, message: str, now: int) -> Run:
@@ -172,21 +216,21 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     if silence > policy.patience:
         message = f"Gave up after {_duration(silence)} without an answer. {miss.message}"
         return Decision(fail(run, miss.code, message, now), 0)
-    if now - run.started > policy.deadline * 1000:
-        return Decision(fail(run, "deadline", _deadline_message(policy), now), 0)
+    if _overdue(run, policy, now):
+        return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
     back_off = min(policy.retry_most, policy.retry * 2 ** min(misses - 1, 20))
-    # Equal jitter: never at once. What the service asks for is a floor.
-    delay = max(int(back_off * (0.5 + jitter / 2)), miss.again or 0)
+    # What the service asks for is a floor.
+    delay = max(int(back_off * jitter), miss.again or 0)
     # Whatever it asks for, nobody waits beyond the moment in which this would be given up.
     patience = policy.cancel_patience if cancelling else policy.patience
-    rest = min(run.answered + patience * 1000, run.started + policy.deadline * 1000) - now
+    rest = min(run.answered + patience * 1000, run.started + _deadline(run, policy) * 1000) - now
     delay = max(1, min(delay, rest // 1000 + 1))
-    snapshot = replace(run.snapshot, misses=misses, message=miss.message, left=None)
-    return Decision(_show(replace(run, miss=miss.code, strikes=strikes, snapshot=snapshot), now), delay)
+    snapshot = replace(run.snapshot, misses=misses, message=miss.message, left=None, stalled=False)
+    return Decision(_show(replace(run, miss=miss.code, strikes=strikes, snapshot=snapshot), now, delay), delay)
 
 
 def _end(run: Run, reading: Reading, now: int) -> Run:
-    message = _clean(reading.message)
+    message = one_line(reading.message)
     if reading.state is State.FAILED:
         return fail(run, "remote", message or "The service says that it failed.", now)
     if reading.state is State.CANCELLED:
@@ -195,19 +239,23 @@ def _end(run: Run, reading: Reading, now: int) -> Run:
         return fail(run, "stopped", message or "The service stopped it.", now)
     if run.snapshot.state is State.CANCELLING:
         message = "It was finished before it could be cancelled."
-    return _finish(
-        run, State.SUCCEEDED, message or "Done.", now, percent=100.0, file=reading.file, result=reading.result
-    )
+    file = one_line(reading.file)[:100] if reading.file else None
+    return _finish(run, State.SUCCEEDED, message or "Done.", now, percent=100.0, file=file, result=reading.result)
 
 
 def _finish(run: Run, state: State, message: str, now: int, **changes: Any) -> Run:
-    snapshot = replace(run.snapshot, state=state, message=message, left=None, misses=0, moved=_ms(now), **changes)
-    return _show(replace(run, snapshot=snapshot), now)
+    over: dict[str, Any] = {"left": None, "misses": 0, "stalled": False, "moved": _ms(now)}
+    snapshot = replace(run.snapshot, state=state, message=message, **over, **changes)
+    return _show(replace(run, snapshot=snapshot), now, None)
 
 
-def _show(run: Run, now: int) -> Run:
-    """Return the run with a snapshot that is newer than the last."""
-    return replace(run, snapshot=replace(run.snapshot, seq=max(run.snapshot.seq + 1, now), at=_ms(now)))
+def _show(run: Run, now: int, delay: int | None) -> Run:
+    """Return the run with a snapshot that is newer than the last.
+
+    :param delay: milliseconds until the next look, None if there is none.
+    """
+    due = None if delay is None else _ms(now) + delay
+    return replace(run, snapshot=replace(run.snapshot, seq=max(run.snapshot.seq + 1, now), at=_ms(now), due=due))
 
 
 def _percent(reported: object, shown: float | None) -> float | None:
@@ -219,20 +267,23 @@ def _percent(reported: object, shown: float | None) -> float | None:
     return round(float(max(0, min(100, reported), shown or 0)), 2)
 
 
-def _left(percent: float | None, elapsed: int) -> int | None:
-    """Return the time left in ms at the pace so far; None while that would be a guess."""
-    if percent is None or percent < 2 or elapsed < 1_000_000:
-        return None
-    return int(elapsed * (100 - percent) / percent) // 1000
-
-
-def _clean(text: str) -> str:
+def one_line(text: str) -> str:
     """Return text from outside as one short line without control characters."""
+    if len(text) <= 500 and text.isprintable():
+        return text.strip()
     return "".join(char if char.isprintable() else " " for char in text[:500]).strip()
 
 
-def _deadline_message(policy: Policy) -> str:
-    return f"It was not finished within {_duration(policy.deadline)}."
+def _deadline(run: Run, policy: Policy) -> int:
+    return run.deadline or policy.deadline
+
+
+def _overdue(run: Run, policy: Policy, now: int) -> bool:
+    return now - run.started > _deadline(run, policy) * 1000
+
+
+def _deadline_message(run: Run, policy: Policy) -> str:
+    return f"It was not finished within {_duration(_deadline(run, policy))}."
 
 
 def _duration(milliseconds: int) -> str:

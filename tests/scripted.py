@@ -44,6 +44,9 @@ remote = Remote()
 class ScriptedService(Service):
     """Speaks to `remote`. Remote ids are job ids with `r-` before them."""
 
+    finds = True
+    starts_once = True
+
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         if "bad" in params:
             raise InvalidParams("params: expected no 'bad', got one.")

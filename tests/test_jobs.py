@@ -73,10 +73,10 @@ async def test_a_start_that_cannot_be_is_refused_and_leaves_nothing(
 
 
 async def test_a_database_that_is_away_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(self: Job, **kwargs: object) -> None:
+    def away(self: Job, **kwargs: object) -> None:
         raise DatabaseError("away")
 
-    monkeypatch.setattr(Job, "asave", away)
+    monkeypatch.setattr(Job, "save", away)
     with pytest.raises(Unavailable):
         await jobs.astart(owner="me")
     assert await registry.store().depth() == 0
@@ -122,7 +122,7 @@ async def test_a_row_that_has_ended_wins_over_an_entry_that_is_held() -> None:
     await store.nudge([snapshot.job])
     await store.renew(await store.lease(1, 1_000), 1_000, "w")
     now = timezone.now()
-    await Job.objects.filter(pk=snapshot.job).aupdate(state=State.SUCCEEDED, finished=now, changed=now)
+    await Job.objects.filter(pk=snapshot.job).aupdate(state=State.SUCCEEDED, started=now, finished=now, changed=now)
     assert (await jobs.aget(snapshot.job, owner="me")).state is State.SUCCEEDED
     assert (await jobs.alist_mine(owner="me"))[0].state is State.SUCCEEDED
 

@@ -72,7 +72,13 @@ async def test_full_passes_come_round_again() -> None:
 
 
 async def test_what_has_ended_is_never_scheduled() -> None:
-    ended = [await row(state=state, finished=timezone.now()) for state in State if state.complete]
+    now = timezone.now()
+    reasons = {State.FAILED: "remote"}
+    ended = [
+        await row(state=state, started=now, finished=now, error=reasons.get(state, ""))
+        for state in State
+        if state.complete
+    ]
     await sweep(Sweep(), NOW)
     assert not any([await scheduled(job) for job in ended])
 

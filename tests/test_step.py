@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from progrock.protocol import Snapshot, State
-from progrock.step import Look, Miss, Policy, Reading, Run, begin, cancelled, decide, fail
+from progrock.step import Look, Miss, Policy, Reading, Run, begin, cancelled, decide, expired, fail
 
 NOW = 1_795_000_000_000_000
 SECOND = 1_000_000
@@ -109,8 +109,10 @@ def test_misses_are_counted_said_and_backed_off_with_jitter() -> None:
         delays.append(delay)
     assert (run.snapshot.misses, run.snapshot.message, run.snapshot.state) == (8, "Nobody there.", State.RUNNING)
     assert delays == sorted(delays)
-    assert delays[0] == 375
+    assert delays[0] == 250
     assert max(delays) <= POLICY.retry_most
+    once = [decide(begun(), Miss("unreachable", ""), POLICY, NOW, jitter).delay for jitter in (0.0, 0.2, 0.999)]
+    assert once == [1, 100, 499]
     back, delay = look_at(run, Reading(State.RUNNING, 11), 9 * SECOND)
     assert (back.snapshot.misses, back.snapshot.message, delay) == (0, "", 200)
 
@@ -189,11 +191,75 @@ def test_a_job_that_the_service_stopped_by_itself_failed() -> None:
     assert run.snapshot.error.code == "stopped"
 
 
+def steady(percent_a_second: float, seconds: int) -> Run:
+    run = begun()
+    for second in range(seconds + 1):
+        run, _ = look_at(run, Reading(State.RUNNING, percent_a_second * second), SECOND * second)
+    return run
+
+
 def test_time_left_is_told_when_it_is_no_guess() -> None:
     assert look_at(begun(), Reading(State.RUNNING, 1), 10 * SECOND)[0].snapshot.left is None
-    assert look_at(begun(), Reading(State.RUNNING, 50), SECOND // 2)[0].snapshot.left is None
     assert look_at(begun(), Reading(State.RUNNING), 10 * SECOND)[0].snapshot.left is None
-    assert look_at(begun(), Reading(State.RUNNING, 25), 10 * SECOND)[0].snapshot.left == 30_000
+    left = steady(1, 40).snapshot.left
+    assert left is not None
+    assert 55_000 < left < 65_000
+
+
+def test_time_left_may_be_known_from_others() -> None:
+    run = replace(begun(), usual=60_000)
+    left = look_at(run, Reading(State.RUNNING), 10 * SECOND)[0].snapshot.left
+    assert left is not None
+    assert 45_000 < left < 55_000
+
+
+def test_looks_are_rarer_the_longer_it_takes_and_frequent_again_near_the_end() -> None:
+    policy = replace(POLICY, interval_most=10_000)
+
+    def delay(run: Run, seconds: int, percent: float | None = None) -> int:
+        return decide(run, Reading(State.RUNNING, percent), policy, NOW + seconds * SECOND, 0.5).delay
+
+    assert [delay(begun(), seconds) for seconds in (1, 10, 50, 100, 599)] == [200, 200, 1_000, 2_000, 10_000]
+    assert delay(steady(0.5, 199), 200, 100) <= 1_000
+    assert decide(begun(), Reading(State.RUNNING), POLICY, NOW + 50 * SECOND, 0.5).delay == 1_000
+
+
+def test_people_are_told_that_nothing_moves() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 30, "Mixing"), SECOND)
+    run, _ = look_at(run, Reading(State.RUNNING, 30, "Mixing"), 120 * SECOND)
+    assert not run.snapshot.stalled
+    run, _ = look_at(run, Reading(State.RUNNING, 30, "Mixing"), 122 * SECOND)
+    shown = run.snapshot
+    assert shown.stalled
+    assert (shown.heard, shown.moved) == ((NOW + 122 * SECOND) // 1000, (NOW + SECOND) // 1000)
+    assert not look_at(run, Reading(State.RUNNING, 31, "Mixing"), 123 * SECOND)[0].snapshot.stalled
+    assert not look_at(run, Reading(State.RUNNING, 30, "Mastering"), 123 * SECOND)[0].snapshot.stalled
+    assert not look_at(run, Miss("unreachable", "Nobody."), 123 * SECOND)[0].snapshot.stalled
+
+
+def test_it_is_told_when_the_next_look_is_due() -> None:
+    for look in (Reading(State.RUNNING, 1), Miss("unreachable", "Nobody.")):
+        run, delay = look_at(begun(), look)
+        assert run.snapshot.due == (NOW + SECOND) // 1000 + delay
+    assert look_at(begun(), Reading(State.SUCCEEDED))[0].snapshot.due is None
+
+
+def test_a_job_that_waits_too_long_for_its_first_step_expires() -> None:
+    policy = replace(POLICY, expiry=60_000)
+    assert expired(a_run(), policy, NOW + 60 * SECOND) is None
+    run = expired(a_run(), policy, NOW + 61 * SECOND)
+    assert run is not None
+    assert run.snapshot.error is not None
+    assert (run.snapshot.state, run.snapshot.error.code) == (State.FAILED, "expired")
+
+
+def test_a_job_may_have_a_deadline_of_its_own() -> None:
+    run = replace(begun(), deadline=5_000)
+    assert look_at(run, Reading(State.RUNNING, 1), 5 * SECOND)[0].snapshot.state is State.RUNNING
+    over, _ = look_at(run, Reading(State.RUNNING, 1), 6 * SECOND)
+    assert over.snapshot.error is not None
+    assert (over.snapshot.error.code, over.snapshot.message) == ("deadline", "It was not finished within 5 seconds.")
+    assert look_at(run, Miss("unreachable", "Nobody."), 6 * SECOND)[0].snapshot.state is State.FAILED
 
 
 def test_text_from_outside_is_one_short_line() -> None:
@@ -210,7 +276,7 @@ def test_ends_of_our_own() -> None:
 @pytest.mark.parametrize("wrong", [{"interval": 0}, {"patience": -1}])
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be at least 1"):
-        Policy(**wrong)
+        Policy(**wrong)  # type: ignore[arg-type]
 
 
 anything = st.one_of(
@@ -285,9 +351,9 @@ def test_a_service_cannot_ask_for_more_than_the_longest_back_off() -> None:
 
 
 def test_no_time_left_is_promised_while_the_service_is_silent() -> None:
-    run, _ = look_at(begun(), Reading(State.RUNNING, 25), 10 * SECOND)
+    run = steady(1, 40)
     assert run.snapshot.left is not None
-    run, _ = look_at(run, Miss("unreachable", "Nobody there."), 11 * SECOND)
+    run, _ = look_at(run, Miss("unreachable", "Nobody there."), 41 * SECOND)
     assert run.snapshot.left is None
 
 

@@ -18,6 +18,7 @@ from ..protocol import (
     Cancel,
     ListJobs,
     Ping,
+    Retry,
     Snapshot,
     Start,
     Unwatch,
@@ -155,6 +156,8 @@ class Receiver(AsyncWebsocketConsumer):
                 await self._unwatch(str(action.job))
             case Cancel():
                 await self._answer("snapshot", await jobs.acancel(action.job, owner=self._owner), action.ref)
+            case Retry():
+                await self._answer("accepted", await self._retry(str(action.job)), action.ref)
             case ListJobs():
                 await self._watch(ALL)
                 snapshots = await jobs.alist_mine(owner=self._owner)
@@ -179,6 +182,12 @@ class Receiver(AsyncWebsocketConsumer):
         if action.bare:
             self._bare = started.job
         return await self._follow(started.job)
+
+    async def _retry(self, job: str) -> Snapshot:
+        if not self._starts.take():
+            raise TooMany("Expected at most one start a second, got more. Try again in a moment.")
+        self._room_for_a_watch()
+        return await self._follow((await jobs.aretry(job, owner=self._owner)).job)
 
     async def _follow(self, job: str) -> Snapshot:
         """Watch a job, and only then read it: nothing falls between the two."""

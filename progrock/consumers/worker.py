@@ -11,19 +11,22 @@ from contextlib import aclosing
 from typing import TypeVar
 
 import msgspec
+from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseTrouble
+from django.dispatch import Signal
 from django.utils import timezone
 from msgspec.structs import replace
 
 from .. import reconcile, registry, signals, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..exceptions import UnknownService
+from ..history import ausual
 from ..jobs import UNFINISHED, snapshot_of
 from ..models import Job
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
-from ..services import Order, Service
-from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, fail
+from ..services import Order, Service, Started
+from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, expired, fail
 
 logger = logging.getLogger(__name__)
 
@@ -136,12 +139,15 @@ class JobWorker(SelfReschedulingConsumer):
         """Take the step of a job with its row at hand."""
         if row is None or State(row.state).complete:
             return self._over(lease, row)
-        if lease.attempt > registry.policy(row.service).losses:
+        policy = registry.policy(row.service)
+        if lease.attempt > policy.losses:
             message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
             return self._finish(lease, fail(run, "lost", message, lease.at))
         run = replace(run, owner=row.owner, remote=run.remote or row.remote)
         if row.state == State.CANCELLING:
             return self._cancel(lease, run, begun=row.started is not None)
+        if row.started is None and (late := expired(run, policy, lease.at)):
+            return self._finish(lease, late)
         return self._poll(row.service, [(lease, run)]) if run.remote else self._start(lease, run, row)
 
     async def _start(self, lease: Lease, run: Run, row: Job) -> Outcomes:
@@ -150,6 +156,10 @@ class JobWorker(SelfReschedulingConsumer):
             async for outcome in self._unconfigured(lease, run):
                 yield outcome
             return
+        # Who wrote the intent may have died before it learned, or said, what came of the call.
+        unsure = row.started is not None and (run.unsure or lease.attempt > 1 or not run.snapshot.seq)
+        if not run.snapshot.seq:
+            run = replace(run, usual=await ausual(row.service))
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
@@ -159,20 +169,39 @@ class JobWorker(SelfReschedulingConsumer):
                 yield lease, Again(0, attempt=lease.attempt)  # cancelled just now: look again
                 return
         await updates.publish([(run.owner, run.snapshot)])
+        await self._signal(signals.started, run.snapshot)
         if not self.holds(lease):
             return
-        answer = await self._ask(service.start(Order(str(row.pk), row.params)))
+        answer = await self._begin(service, row, unsure=unsure)
         if isinstance(answer, Miss):
-            decision = self._decide(lease, run, answer)
+            if answer.code == "start_unknown":
+                stream = self._finish(lease, fail(run, answer.code, answer.message, lease.at))
+            else:
+                run = replace(run, unsure=unsure or answer.heard)
+                stream = self._settle_all([(lease, self._decide(lease, run, answer))])
         else:
             decision = self._decide(lease, replace(run, remote=answer.remote), answer.reading)
-            unfinished = Job.objects.filter(pk=row.pk, state__in=UNFINISHED)
-            if not await unfinished.aupdate(remote=answer.remote, title=decision.run.snapshot.title):
-                await self._ask(service.cancel(answer.remote))  # it ended while we started it
-                yield lease, Done()
+            stream = self._settle_all([(lease, decision)])
+            # Nobody else's: a start that came twice must not take the place of the one that is looked at.
+            mine = Job.objects.filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
+            if not await mine.aupdate(remote=answer.remote, title=decision.run.snapshot.title):
+                # It ended, or began another time, while we started it.
+                await self._ask(service.cancel(answer.remote))
+                yield lease, Again(0, attempt=lease.attempt, nudged=True)
                 return
-        async for outcome in self._settle_all([(lease, decision)]):
+        async for outcome in stream:
             yield outcome
+
+    async def _begin(self, service: Service, row: Job, *, unsure: bool) -> Started | Miss:
+        """Start the job out there, unless it has been."""
+        key = str(row.pk)
+        if unsure and service.finds:
+            found = await self._ask(service.find(key))
+            if found is not None:
+                return found if isinstance(found, Miss) else _checked(Started(found))
+        elif unsure and not service.starts_once and registry.policy(row.service).unknown_start == "fail":
+            return Miss("start_unknown", "It may have been started, and the service cannot be asked for it.")
+        return _checked(await self._ask(service.start(Order(key, row.params))))
 
     async def _cancel(self, lease: Lease, run: Run, *, begun: bool = True) -> Outcomes:
         """Tell the service to stop, and again at each step until it says that it has."""
@@ -185,8 +214,13 @@ class JobWorker(SelfReschedulingConsumer):
         elif service is None:
             stream = self._unconfigured(lease, run)
         else:
-            remote: str | Miss | None = run.remote or await self._ask(service.find(run.snapshot.job))
-            if remote is None:
+            remote: str | Miss | None = run.remote
+            if not remote and service.finds:
+                remote = await self._ask(service.find(run.snapshot.job))
+            if remote == "":
+                unknown = "Cancelled, but the service may go on with it: it cannot be asked for it."
+                stream = self._finish(lease, cancelled(run, unknown, lease.at))
+            elif remote is None:
                 stream = self._finish(lease, cancelled(run, "Cancelled.", lease.at))
             elif isinstance(remote, Miss):
                 stream = self._settle_all([(lease, self._decide(lease, run, remote))])
@@ -223,6 +257,9 @@ class JobWorker(SelfReschedulingConsumer):
         """Turn decisions into outcomes, and tell everybody. Those that go on do not wait for those that end."""
         going = [each for each in decided if not each[1].run.snapshot.complete]
         await updates.publish([(decision.run.owner, decision.run.snapshot) for _, decision in going])
+        if signals.changed.has_listeners(Job):
+            for _, decision in going:
+                await self._signal(signals.changed, decision.run.snapshot)
         for lease, decision in going:
             yield lease, Again(decision.delay, _encode(decision.run))
         ending = [
@@ -238,21 +275,16 @@ class JobWorker(SelfReschedulingConsumer):
         """Commit the end, tell everybody, and only then give the entry up."""
         if not self.holds(lease):
             return
+        try:
+            ended = await _end(run)
+        except (IntegrityError, DataError, ValueError) as trouble:
+            # What the service gave cannot be stored, and never will be.
+            logger.error("The end of job %s cannot be stored: %s", run.snapshot.job, trouble)
+            bare = replace(run.snapshot, title="", file=None, result=None)
+            message = "The service's answer cannot be stored."
+            run = fail(replace(run, remote="", snapshot=bare), "nonsense", message, lease.at)
+            ended = await _end(run)
         snapshot = run.snapshot
-        now = timezone.now()
-        ended = await Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED).aupdate(
-            state=snapshot.state,
-            title=snapshot.title,
-            remote=run.remote,
-            message=snapshot.message[:500],
-            percent=snapshot.percent,
-            file=snapshot.file,
-            result=snapshot.result,
-            error=snapshot.error.code if snapshot.error else "",
-            seq=snapshot.seq,
-            changed=now,
-            finished=now,
-        )
         if not ended:
             async for outcome in self._over(lease, await Job.objects.filter(pk=snapshot.job).afirst()):
                 yield outcome
@@ -272,7 +304,12 @@ class JobWorker(SelfReschedulingConsumer):
     async def _tell(self, owner: str, snapshot: Snapshot) -> None:
         """Tell who watches and who listens that a job has ended."""
         await updates.publish([(owner, snapshot)])
-        for receiver, answer in await signals.finished.asend_robust(Job, job=snapshot.job, snapshot=snapshot):
+        await self._signal(signals.finished, snapshot)
+
+    async def _signal(self, signal: Signal, snapshot: Snapshot) -> None:
+        if not signal.has_listeners(Job):
+            return
+        for receiver, answer in await signal.asend_robust(Job, job=snapshot.job, snapshot=snapshot):
             if isinstance(answer, Exception):
                 logger.error("%r failed for job %s", receiver, snapshot.job, exc_info=answer)
 
@@ -285,3 +322,28 @@ class JobWorker(SelfReschedulingConsumer):
     def _unconfigured(self, lease: Lease, run: Run) -> Outcomes:
         message = f"The service {run.snapshot.service!r} is not set up here any more."
         return self._finish(lease, fail(run, "config", message, lease.at))
+
+
+def _checked(answer: Started | Miss) -> Started | Miss:
+    """Return what an adapter says of a start, if its name for the job is one that can be kept."""
+    if isinstance(answer, Miss) or (0 < len(answer.remote) <= 200 and answer.remote.isprintable()):
+        return answer
+    return Miss("nonsense", "The service's name for the job makes no sense.")
+
+
+async def _end(run: Run) -> int:
+    """Commit the end of a job that has none, and return how many rows that were."""
+    snapshot, now = run.snapshot, timezone.now()
+    return await Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED).aupdate(
+        state=snapshot.state,
+        title=snapshot.title,
+        remote=run.remote,
+        message=snapshot.message[:500],
+        percent=snapshot.percent,
+        file=snapshot.file,
+        result=snapshot.result,
+        error=snapshot.error.code if snapshot.error else "",
+        seq=snapshot.seq,
+        changed=now,
+        finished=now,
+    )

@@ -54,6 +54,11 @@ class Service(ABC):
     An instance serves one event loop and all the jobs of its service.
     """
 
+    finds = False
+    """Whether :meth:`find` works: a job that may have been started is looked for before it is started again."""
+    starts_once = False
+    """Whether the service takes a start with the same `order.job` for the same job (an idempotency key)."""
+
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters to start with, checked and completed.
 
@@ -67,7 +72,11 @@ class Service(ABC):
 
     @abstractmethod
     async def start(self, order: Order) -> Started | Miss:
-        """Start the job, once, however often it is asked for with the same `order.job`."""
+        """Start the job.
+
+        A worker may die between this call and the record of what came of it. Then the job is looked for, if the
+        adapter :attr:`finds`; else started again, if the service :attr:`starts_once`; else it is the policy's to say.
+        """
 
     @abstractmethod
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
@@ -80,9 +89,12 @@ class Service(ABC):
     async def cancel(self, remote: str) -> Look:
         """Ask for the job's end; asked again until the look says that it is over."""
 
-    @abstractmethod
     async def find(self, job: str) -> str | Miss | None:
-        """Return the service's name for a job that may have been started, None if it never was."""
+        """Return the service's name for a job that may have been started, None if it never was.
+
+        Asked only of an adapter that :attr:`finds`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} finds nothing.")
 
     @abstractmethod
     async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:

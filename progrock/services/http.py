@@ -85,6 +85,8 @@ class HTTPService(Service, ABC):
             return Miss("unreachable", "The service broke off in the middle of its answer.")
         except aiohttp.ClientResponseError:
             return Miss("nonsense", "The service's answer made no sense.")
+        except aiohttp.ClientConnectorError:
+            return Miss("unreachable", "The service cannot be reached.", heard=False)
         except (aiohttp.ClientError, OSError):
             return Miss("unreachable", "The service cannot be reached.")
 
@@ -163,15 +165,15 @@ def _unexpected(response: aiohttp.ClientResponse) -> Miss:
     status = response.status
     again = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
     if status in (404, 410):
-        return Miss("vanished", "The service does not know this job any more.")
+        return Miss("vanished", "The service does not know this job any more.", heard=False)
     if status == 429:
-        return Miss("unreachable", "The service is busy and asks us to wait.", again)
+        return Miss("unreachable", "The service is busy and asks us to wait.", again, heard=False)
     if status in (408, 425) or status >= 500:
         return Miss("unreachable", f"The service is in trouble (it answered {status}).", again)
     if status in (401, 403):
-        return Miss("refused", f"The service refused us (it answered {status}).")
+        return Miss("refused", f"The service refused us (it answered {status}).", heard=False)
     if 400 <= status < 500:
-        return Miss("refused", f"The service refused the call (it answered {status}).")
+        return Miss("refused", f"The service refused the call (it answered {status}).", heard=False)
     return Miss("nonsense", f"The service gave an answer that was not expected ({status}).")
 
 

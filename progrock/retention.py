@@ -1,0 +1,34 @@
+"""What ended long ago is forgotten, so that the database does not grow without bound."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import router
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from .models import Job
+
+PAGE = 500
+
+
+def old(older_than: timedelta) -> QuerySet[Job]:
+    """Return the jobs that ended that long ago."""
+    return Job.objects.using(router.db_for_write(Job)).filter(finished__lt=timezone.now() - older_than)
+
+
+async def aclear(older_than: timedelta, most: int = PAGE) -> int:
+    """Delete jobs that ended that long ago, those first that ended first.
+
+    :param most: how many at once: a long transaction would hold up others.
+    :returns: how many there were.
+    """
+    keys = [key async for key in old(older_than).order_by("finished").values_list("pk", flat=True)[:most]]
+    if not keys:
+        return 0
+    jobs = Job.objects.using(router.db_for_write(Job))
+    # Tried again, the newer one stays, and its link goes.
+    await jobs.filter(retry_of__in=keys).exclude(pk__in=keys).aupdate(retry_of=None)
+    count, _ = await jobs.filter(pk__in=keys).adelete()
+    return count
