@@ -11,6 +11,7 @@ from django.utils import timezone
 from .models import Job
 
 PAGE = 500
+"""How many are deleted at once: a long transaction holds up others."""
 
 
 def old(older_than: timedelta) -> QuerySet[Job]:
@@ -18,13 +19,12 @@ def old(older_than: timedelta) -> QuerySet[Job]:
     return Job.objects.using(router.db_for_write(Job)).filter(finished__lt=timezone.now() - older_than)
 
 
-async def aclear(older_than: timedelta, most: int = PAGE) -> int:
-    """Delete jobs that ended that long ago, those first that ended first.
+async def aclear(older_than: timedelta) -> int:
+    """Delete a page of the jobs that ended that long ago, those first that ended first.
 
-    :param most: how many at once: a long transaction would hold up others.
     :returns: how many there were.
     """
-    keys = [key async for key in old(older_than).order_by("finished").values_list("pk", flat=True)[:most]]
+    keys = [key async for key in old(older_than).order_by("finished").values_list("pk", flat=True)[:PAGE]]
     if not keys:
         return 0
     jobs = Job.objects.using(router.db_for_write(Job))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from progrock import registry
 from progrock.delay import Dead, NewEntry, RedisStore
+from progrock.models import Job
+from progrock.protocol import State
 from tests.redis import RedisServer
 
 
@@ -55,14 +59,15 @@ def say(*words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "words", [["rundelay"], ["runworker", registry.CHANNEL], ["delayed", "status"], ["delayed", "drop", "--all"]]
+    "words",
+    [["rundelay"], ["reconcile"], ["runworker", registry.CHANNEL], ["delayed", "status"], ["delayed", "drop", "--all"]],
 )
 def test_memory_settings_are_refused_by_a_second_process(words: list[str]) -> None:
     with pytest.raises(CommandError, match=r"'memory://'.*redis://127\.0\.0\.1:6379/0"):
         say(*words)
 
 
-@pytest.mark.parametrize("words", [["rundelay"], ["runworker", registry.CHANNEL]])
+@pytest.mark.parametrize("words", [["rundelay"], ["reconcile"], ["runworker", registry.CHANNEL]])
 def test_a_layer_that_is_not_there_is_named(on_redis: RedisServer, words: list[str]) -> None:
     with pytest.raises(CommandError, match="Expected one of the CHANNEL_LAYERS 'default', 'work', got 'wrok'"):
         say(*words, "--layer", "wrok")
@@ -158,3 +163,37 @@ def test_a_store_that_is_away_is_said_in_one_line(settings: Any) -> None:
     settings.PROGROCK = {**settings.PROGROCK, "STORE": "redis://127.0.0.1:1/0"}
     with pytest.raises(CommandError, match="The delay store does not answer"):
         say("delayed", "status")
+
+
+def a_job(age: int = 0, **fields: Any) -> Job:
+    """Make a row of a job that ended so many days ago, or did not."""
+    then = timezone.now() - timedelta(days=age)
+    over = {"state": State.CANCELLED, "finished": then} if age else {}
+    return Job.objects.create(service="s", owner="me", **{"created": then, "changed": then, **over, **fields})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reconcile_schedules_what_is_missing_and_says_so(on_redis: RedisServer) -> None:
+    jobs = [a_job() for _ in range(3)]
+    assert say("reconcile") == "Scheduled again: 3. Told that they are cancelled: 0.\n"
+    assert None not in with_store(on_redis, lambda store: store.peek([str(job.pk) for job in jobs]))
+    Job.objects.filter(pk=jobs[0].pk).update(state=State.CANCELLING)
+    assert say("reconcile") == "Scheduled again: 0. Told that they are cancelled: 1.\n"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clearjobs_forgets_what_ended_long_ago_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progrock.retention.PAGE", 2)
+    old = [a_job(age) for age in (31, 40, 50)]
+    kept = [a_job(29), a_job(retry_of=old[1]), a_job()]
+    Job.objects.filter(pk=kept[2].pk).update(created=timezone.now() - timedelta(days=400))
+    assert say("clearjobs", "--older-than", "30d", "--dry-run") == "Would delete 3 jobs.\n"
+    assert say("clearjobs", "--older-than", "30d") == "Deleted 3 jobs.\n"
+    assert set(Job.objects.all()) == set(kept)
+    assert Job.objects.get(pk=kept[1].pk).retry_of is None
+
+
+@pytest.mark.parametrize("age", ["30", "d", "-1d", "1w", "99999999999d", "999999d", "٣d", ""])
+def test_clearjobs_takes_no_age_that_is_none(age: str) -> None:
+    with pytest.raises(CommandError, match="expected a time such as"):
+        call_command("clearjobs", f"--older-than={age}")

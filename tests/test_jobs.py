@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError, transaction
 from django.test import override_settings
 from django.utils import timezone
 from msgspec.structs import replace
 
 from progrock import jobs, registry
-from progrock.delay import HAND_OFF, NewEntry
+from progrock.delay import HAND_OFF, NewEntry, StoreAway
 from progrock.delay.entry import from_channel
-from progrock.exceptions import InvalidParams, NotFound, TooMany, Unavailable, UnknownService
+from progrock.exceptions import (
+    Invalid,
+    InvalidParams,
+    NotComplete,
+    NotFound,
+    TooMany,
+    Unavailable,
+    UnknownService,
+)
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
 from progrock.step import begin
 
+NOW = timezone.now()
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -214,3 +225,155 @@ async def test_a_database_that_is_away_is_said_to_who_asks_for_a_key(monkeypatch
     monkeypatch.setattr("django.db.models.QuerySet.afirst", away)
     with pytest.raises(Unavailable):
         await jobs.afind("k", owner="me")
+
+
+async def _ended(**fields: object) -> Job:
+    """Return a job that has failed."""
+    snapshot = await jobs.astart(owner="me", params={"a": 1}, deadline=5_000)
+    await registry.store().remove([snapshot.job])
+    now = timezone.now()
+    over = {"state": State.FAILED, "error": "remote", "started": now, "finished": now, **fields}
+    await Job.objects.filter(pk=snapshot.job).aupdate(**over)
+    return await Job.objects.aget(pk=snapshot.job)
+
+
+async def test_a_job_that_is_over_is_tried_again_as_a_new_one() -> None:
+    old = await _ended()
+    new = await jobs.aretry(old.pk, owner="me")
+    assert (new.attempt, new.retry_of, new.state) == (2, str(old.pk), State.PENDING)
+    row = await Job.objects.aget(pk=new.job)
+    assert (row.params, row.deadline, row.service) == ({"a": 1}, 5_000, "scripted")
+    assert (await registry.store().peek([new.job])) != [None]
+    assert (await jobs.aget(old.pk, owner="me")).state is State.FAILED
+
+
+async def test_tried_again_twice_it_is_one_job() -> None:
+    old = await _ended()
+    both = await asyncio.gather(*(jobs.aretry(old.pk, owner="me") for _ in range(5)))
+    assert len({each.job for each in both}) == 1
+    assert await Job.objects.acount() == 2
+
+
+async def test_what_is_not_over_or_somebody_elses_is_not_tried_again() -> None:
+    running = await jobs.astart(owner="me")
+    with pytest.raises(NotComplete, match="got one that is pending"):
+        await jobs.aretry(running.job, owner="me")
+    old = await _ended()
+    with pytest.raises(NotFound):
+        await jobs.aretry(old.pk, owner="you")
+    await Job.objects.filter(pk=old.pk).aupdate(service="gone")
+    with pytest.raises(UnknownService):
+        await jobs.aretry(old.pk, owner="me")
+    assert await Job.objects.acount() == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"key": ""}, Invalid),
+        ({"key": "x" * 121}, Invalid),
+        ({"key": "a\x00b"}, Invalid),
+        ({"deadline": 0}, Invalid),
+        ({"deadline": 10**15}, Invalid),
+        ({"params": {"a": "nul \x00"}}, InvalidParams),
+        ({"params": {"a": object()}}, InvalidParams),
+        ({"params": {"a": "\ud800"}}, InvalidParams),
+    ],
+)
+async def test_what_no_database_keeps_is_refused(wrong: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await jobs.astart(owner="me", **wrong)
+    assert await Job.objects.acount() == 0
+
+
+async def test_numbers_that_json_does_not_have_are_null() -> None:
+    snapshot = await jobs.astart(owner="me", params={"a": float("nan"), "b": float("inf")})
+    assert (await Job.objects.aget(pk=snapshot.job)).params == {"a": None, "b": None}
+
+
+def test_in_a_transaction_a_start_waits_for_its_commit() -> None:
+    with transaction.atomic():
+        snapshot = jobs.start(owner="me")
+        assert _depth() == 0
+    assert _depth() == 1
+    assert Job.objects.filter(pk=snapshot.job).exists()
+
+
+def test_a_start_that_is_rolled_back_leaves_nothing() -> None:
+    with transaction.atomic():
+        jobs.start(owner="me")
+        transaction.set_rollback(True)
+    assert Job.objects.count() == 0
+    assert _depth() == 0
+
+
+def test_in_a_transaction_a_cancel_waits_for_its_commit() -> None:
+    snapshot = jobs.start(owner="me")
+    (before,) = _peek(snapshot.job)
+    with transaction.atomic():
+        assert jobs.cancel(snapshot.job, owner="me").state is State.CANCELLING
+        assert _peek(snapshot.job) == [before]
+    (after,) = _peek(snapshot.job)
+    assert after != before
+
+
+def test_a_key_that_is_taken_spoils_no_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = jobs.start(owner="me", key="k")
+
+    find, asked = jobs.afind, 0
+
+    async def late(key: str, *, owner: str) -> Snapshot | None:
+        nonlocal asked
+        asked += 1
+        return None if asked == 1 else await find(key, owner=owner)  # it was not there yet a moment ago
+
+    monkeypatch.setattr(jobs, "afind", late)
+    with transaction.atomic():
+        assert jobs.start(owner="me", key="k").job == first.job
+        assert Job.objects.count() == 1
+
+
+async def test_with_the_schedule_away_a_cancel_is_kept_and_jobs_are_shown_by_their_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    snapshot = await jobs.astart(owner="me")
+
+    async def away(keys: object) -> None:
+        raise StoreAway("away")
+
+    for name in ("nudge", "peek"):
+        monkeypatch.setattr(registry.store(), name, away)
+    assert (await jobs.acancel(snapshot.job, owner="me")).state is State.CANCELLING
+    assert (await Job.objects.aget(pk=snapshot.job)).state == State.CANCELLING
+    assert [each.state for each in await jobs.alist_mine(owner="me")] == [State.CANCELLING]
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"state": "lost"},
+        {"state": State.SUCCEEDED},
+        {"state": State.RUNNING, "started": None},
+        {"remote": "r", "started": None},
+        {"finished": NOW},
+        {"state": State.FAILED, "finished": NOW},
+        {"error": "remote"},
+        {"result": {"a": 1}},
+        {"file": "audio/wav"},
+        {"percent": 100.5},
+        {"percent": -1},
+        {"attempt": 0},
+    ],
+)
+async def test_rows_that_cannot_be_are_kept_out(impossible: dict[str, object]) -> None:
+    snapshot = await jobs.astart(owner="me")
+    with pytest.raises(IntegrityError):
+        await Job.objects.filter(pk=snapshot.job).aupdate(**impossible)
+
+
+def _depth() -> int:
+    return async_to_sync(registry.store().depth)()
+
+
+def _peek(job: str) -> list[Any]:
+    return async_to_sync(registry.store().peek)([job])

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -132,3 +134,15 @@ def test_ended_jobs_cost_the_reconciler_nothing() -> None:
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN QUERY PLAN " + query)
         assert "progrock_job_unfinished" in str(cursor.fetchall())
+
+
+@pytest.mark.parametrize(("keep", "left"), [(90, 1), (None, 2)])
+async def test_what_ended_long_ago_is_forgotten(keep: float | None, left: int) -> None:
+    for age in (89, 91):
+        then = timezone.now() - timedelta(days=age)
+        await row(state=State.CANCELLED, finished=then)
+    with override_settings(PROGROCK={**settings.PROGROCK, "KEEP_DAYS": keep}):
+        await sweep(Sweep(full=False), NOW)
+        assert await Job.objects.acount() == 2
+        await sweep(Sweep(), NOW)
+    assert await Job.objects.acount() == left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, DataError, InterfaceError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.test import RequestFactory
@@ -25,11 +26,13 @@ from progrock.embedded import Engine
 from progrock.exceptions import NotFound
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
+from progrock.services import Order, Started
 from progrock.step import Miss, Reading
 from progrock.updates import hub
 from tests.conftest import until
+from tests.consumers.conftest import POLICY
 from tests.ear import Ear
-from tests.scripted import Remote
+from tests.scripted import Remote, ScriptedService
 
 pytestmark = pytest.mark.usefixtures("engine")
 RUNNING = Reading(State.RUNNING, 30, "Working")
@@ -643,3 +646,178 @@ async def test_who_logs_in_keeps_what_they_started(remote: Remote) -> None:
     await hub().watch(after, mine, ear)
     await until(lambda: mine in ear.jobs)
     await hub().unwatch(after, mine, ear)
+
+
+@pytest.fixture
+def ability(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Give the adapter the two abilities of the test's parameters."""
+    finds, starts_once = request.param
+    monkeypatch.setattr(ScriptedService, "finds", finds)
+    monkeypatch.setattr(ScriptedService, "starts_once", starts_once)
+
+
+async def reseed(job: str, **fields: object) -> None:
+    """Put a job back to where its worker died after the intent, and lost its entry."""
+    await registry.store().remove([job])
+    row = {"state": State.RUNNING, "started": timezone.now(), "finished": None, "remote": "", "result": None}
+    await Job.objects.filter(pk=job).aupdate(**{**row, **fields})
+    await reconcile.mend([await Job.objects.aget(pk=job)])
+
+
+async def begun(remote: Remote) -> str:
+    """Start a job and stop looking at it when the service has it."""
+    remote.default = [RUNNING]
+    started = await jobs.astart(owner="me")
+    await until(lambda: remote.polls)
+    return started.job
+
+
+@pytest.mark.parametrize("ability", [(True, False), (True, True)], indirect=True)
+async def test_a_start_that_may_have_been_heard_is_looked_for_first(remote: Remote, ability: None) -> None:
+    job = await begun(remote)
+    await reseed(job)
+    remote.looks.clear()
+    remote.default = [Reading(State.SUCCEEDED)]
+    assert (await end_of(job)).state is State.SUCCEEDED
+    assert remote.starts == {job: 1}
+
+
+@pytest.mark.parametrize("ability", [(False, True)], indirect=True)
+async def test_a_start_that_may_have_been_heard_is_made_again_under_the_same_key(remote: Remote, ability: None) -> None:
+    job = await begun(remote)
+    await reseed(job)
+    await until(lambda: remote.starts[job] == 2)  # which is one to a service that starts once
+
+
+@pytest.mark.parametrize("ability", [(False, False)], indirect=True)
+async def test_a_start_that_may_have_been_heard_and_cannot_be_asked_for_fails(remote: Remote, ability: None) -> None:
+    job = await begun(remote)
+    await reseed(job)
+    ended = await end_of(job)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code) == (State.FAILED, "start_unknown")
+    assert remote.starts == {job: 1}
+
+
+@pytest.mark.parametrize("ability", [(False, False)], indirect=True)
+@pytest.mark.parametrize("policy", [POLICY | {"unknown_start": "restart"}])
+async def test_or_is_made_again_if_the_policy_says_so(remote: Remote, ability: None) -> None:
+    job = await begun(remote)
+    await reseed(job)
+    await until(lambda: remote.starts[job] == 2)
+
+
+@pytest.mark.parametrize("ability", [(False, False)], indirect=True)
+@pytest.mark.parametrize("heard", [True, False])
+async def test_what_surely_was_not_heard_may_be_said_again(remote: Remote, ability: None, heard: bool) -> None:
+    remote.start_look = [Miss("unreachable", "Nobody there.", heard=heard)]
+    started = await jobs.astart(owner="me")
+    ended = await end_of(started.job)
+    assert ended.state is (State.FAILED if heard else State.SUCCEEDED)
+    assert remote.starts == ({} if heard else {started.job: 1})
+
+
+@pytest.mark.parametrize("ability", [(False, False)], indirect=True)
+async def test_a_cancel_of_what_cannot_be_asked_for_says_so(remote: Remote, ability: None) -> None:
+    job = await begun(remote)
+    await reseed(job, state=State.CANCELLING)
+    ended = await end_of(job)
+    assert ended.state is State.CANCELLED
+    assert "may go on with it" in ended.message
+
+
+async def test_of_two_starts_out_there_the_second_is_stopped(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.default = [RUNNING]
+
+    async def other(self: ScriptedService, order: Order) -> Started:
+        # Somebody else's start is recorded while this one is under way.
+        await Job.objects.filter(pk=order.job).aupdate(remote="r-first")
+        return Started("r-second")
+
+    monkeypatch.setattr(ScriptedService, "start", other)
+    started = await jobs.astart(owner="me")
+    await until(lambda: remote.cancels == ["r-second"])
+    await until(lambda: ["r-first"] in remote.polls)
+    assert (await Job.objects.aget(pk=started.job)).remote == "r-first"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "nul\x00"])
+async def test_a_remote_name_that_cannot_be_kept_is_nonsense(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async def start(self: ScriptedService, order: Order) -> Started:
+        return Started(name)
+
+    monkeypatch.setattr(ScriptedService, "start", start)
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert ended.error is not None
+    assert ended.error.code == "nonsense"
+
+
+async def test_what_the_database_does_not_take_ends_the_job_nevertheless(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.default = [Reading(State.SUCCEEDED, result={"too": "much"})]
+    update = QuerySet.aupdate
+
+    async def picky(self: QuerySet[Any], **fields: object) -> int:
+        if fields.get("result"):
+            raise DataError("no such text here")
+        return await update(self, **fields)
+
+    monkeypatch.setattr(QuerySet, "aupdate", picky)
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert ended.error is not None
+    assert (ended.error.code, ended.result) == ("nonsense", None)
+
+
+@pytest.mark.parametrize("policy", [POLICY | {"expiry": 5_000}])
+async def test_what_nobody_started_in_time_expires(remote: Remote) -> None:
+    then = timezone.now() - timedelta(seconds=10)
+    row = await Job.objects.acreate(service="scripted", owner="me", created=then, changed=then)
+    await reconcile.mend([row])
+    ended = await end_of(str(row.pk))
+    assert ended.error is not None
+    assert ended.error.code == "expired"
+    assert not remote.starts
+
+
+async def test_a_deadline_of_its_own_ends_a_job(remote: Remote) -> None:
+    remote.default = [RUNNING]
+    ended = await end_of((await jobs.astart(owner="me", deadline=50)).job)
+    assert ended.error is not None
+    assert ended.error.code == "deadline"
+
+
+async def test_who_wants_to_know_is_told_of_the_start_and_of_changes(remote: Remote) -> None:
+    remote.default = [RUNNING, Reading(State.RUNNING, 60), Reading(State.SUCCEEDED)]
+    told: list[tuple[str, State]] = []
+
+    def listen(name: str) -> Any:
+        def receiver(job: str, snapshot: Snapshot, **kwargs: object) -> None:
+            told.append((name, snapshot.state))
+
+        getattr(signals, name).connect(receiver, weak=False, dispatch_uid=name)
+        return receiver
+
+    for name in ("started", "changed", "finished"):
+        listen(name)
+    try:
+        await end_of((await jobs.astart(owner="me")).job)
+        await until(lambda: len(told) >= 5)
+    finally:
+        for name in ("started", "changed", "finished"):
+            getattr(signals, name).disconnect(dispatch_uid=name)
+    assert told[0] == ("started", State.RUNNING)
+    assert told[-1] == ("finished", State.SUCCEEDED)
+    assert set(told[1:-1]) == {("changed", State.RUNNING)}
+
+
+async def test_a_job_that_is_tried_again_runs_again(remote: Remote) -> None:
+    remote.default = [Reading(State.FAILED, message="No luck")]
+    first = await end_of((await jobs.astart(owner="me")).job)
+    remote.default = [Reading(State.SUCCEEDED)]
+    again = await jobs.aretry(first.job, owner="me")
+    ended = await end_of(again.job)
+    assert (ended.state, ended.attempt, ended.retry_of) == (State.SUCCEEDED, 2, first.job)
+    assert remote.starts == {first.job: 1, again.job: 1}
