@@ -301,3 +301,26 @@ async def test_a_bare_start_is_followed_again_after_an_unwatch(socket: Socket, r
     assert (await socket.hear("accepted", 2))["job"] == job
     seen = len(socket.of("update"))
     await until(lambda: len(socket.of("update")) > seen)
+
+
+async def test_a_job_that_is_over_is_tried_again_on_request(socket: Socket, remote: Remote) -> None:
+    remote.default = [Reading(State.FAILED, message="No luck")]
+    socket.say({"action": "start"})
+    first = await socket.hear("accepted")
+    await until(lambda: any(frame["complete"] for frame in socket.of("update")))
+    remote.default = [Reading(State.SUCCEEDED)]
+    socket.say({"action": "retry", "job": first["job"], "ref": "r"})
+    second = await socket.hear("accepted", 2)
+    assert (second["attempt"], second["retry_of"], second["ref"]) == (2, first["job"], "r")
+    await until(lambda: any(frame["job"] == second["job"] and frame["complete"] for frame in socket.of("update")))
+    socket.say({"action": "retry", "job": first["job"]})
+    assert (await socket.hear("accepted", 3))["job"] == second["job"]
+
+
+async def test_a_job_that_is_not_over_is_not_tried_again(socket: Socket, remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 5)]
+    socket.say({"action": "start"})
+    job = (await socket.hear("accepted"))["job"]
+    socket.say({"action": "retry", "job": job, "ref": "r"})
+    refused = await socket.hear("error")
+    assert (refused["code"], refused["ref"]) == ("not_complete", "r")

@@ -1,0 +1,70 @@
+"""Jobs in the admin: who may do what with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import Permission, User
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from progrock import jobs, registry
+from progrock.models import Job
+from progrock.protocol import State
+
+pytestmark = pytest.mark.django_db(transaction=True)
+JOBS = "/admin/progrock/job/"
+
+
+@pytest.fixture(autouse=True)
+def service() -> Iterator[None]:
+    with override_settings(PROGROCK={"SERVICES": {"scripted": {"BACKEND": "tests.scripted.ScriptedService"}}}):
+        yield
+
+
+def client(*permissions: str) -> Client:
+    user = User.objects.create_user("op", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def act(client: Client, action: str, *keys: str) -> str:
+    answer = client.post(JOBS, {"action": action, "_selected_action": keys}, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_an_operator_cancels_and_tries_again() -> None:
+    operator = client("view_job", "change_job")
+    running = jobs.start(owner="somebody")
+    over = jobs.start(owner="somebody")
+    async_to_sync(registry.store().remove)([over.job])
+    now = timezone.now()
+    Job.objects.filter(pk=over.job).update(state=State.FAILED, error="remote", started=now, finished=now)
+    assert "Cancelled or over: 1." in act(operator, "cancel", running.job)
+    assert Job.objects.get(pk=running.job).state == State.CANCELLING
+    page = act(operator, "retry", running.job, over.job)
+    assert "Expected a job that is over" in page
+    assert "Tried again: 1." in page
+    again = Job.objects.get(retry_of__pk=over.job)
+    assert (again.owner, again.attempt) == ("somebody", 2)
+
+
+def test_who_may_only_look_may_only_look() -> None:
+    viewer = client("view_job")
+    job = jobs.start(owner="somebody").job
+    assert "Cancel selected jobs" not in viewer.get(JOBS).content.decode()
+    act(viewer, "cancel", job)
+    assert Job.objects.get(pk=job).state == State.PENDING
+
+
+def test_rows_are_not_changed_by_hand() -> None:
+    operator = client("view_job", "change_job", "delete_job", "add_job")
+    job = jobs.start(owner="somebody").job
+    assert operator.get(f"{JOBS}add/").status_code == 403
+    assert operator.post(f"{JOBS}{job}/delete/", {"post": "yes"}).status_code == 403
+    assert 'name="_save"' not in operator.get(f"{JOBS}{job}/change/").content.decode()
