@@ -177,6 +177,7 @@ def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Dec
     stalled = _ms(now) - moved > policy.stall
     rest = left(pace, now)
     delay = max(_interval(policy, now - run.started, rest), min(look.again or 0, policy.retry_most))
+    delay = min(delay, _deadline(run, policy) - (now - run.started) // 1000 + 1)
     snapshot = replace(snapshot, percent=percent, left=rest, moved=moved, stalled=stalled)
     return Decision(_show(replace(run, snapshot=snapshot, pace=pace), now, delay), delay)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.test import override_settings
 from django.utils import timezone
 from msgspec.structs import replace
@@ -377,3 +378,25 @@ def _depth() -> int:
 
 def _peek(job: str) -> list[Any]:
     return async_to_sync(registry.store().peek)([job])
+
+
+async def test_a_sync_view_of_an_async_server_starts_in_its_transaction() -> None:
+    def view() -> str:
+        with transaction.atomic():
+            return jobs.start(owner="me").job
+
+    job = await asyncio.wait_for(sync_to_async(view)(), 10)
+    assert await registry.store().peek([job]) != [None]
+
+
+def test_a_start_in_a_thread_of_its_own_is_as_good() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        job = threads.submit(_start_and_let_go).result(10)
+    assert _peek(job) != [None]
+
+
+def _start_and_let_go() -> str:
+    try:
+        return jobs.start(owner="me").job
+    finally:
+        connections.close_all()

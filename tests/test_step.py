@@ -214,7 +214,7 @@ def test_time_left_may_be_known_from_others() -> None:
 
 
 def test_looks_are_rarer_the_longer_it_takes_and_frequent_again_near_the_end() -> None:
-    policy = replace(POLICY, interval_most=10_000)
+    policy = replace(POLICY, deadline=3_600_000)
 
     def delay(run: Run, seconds: int, percent: float | None = None) -> int:
         return decide(run, Reading(State.RUNNING, percent), policy, NOW + seconds * SECOND, 0.5).delay
@@ -372,3 +372,9 @@ def test_a_title_from_outside_fits_its_column() -> None:
 def test_the_first_answer_is_a_move() -> None:
     run, _ = look_at(begun(), Reading(State.RUNNING))
     assert run.snapshot.moved is not None
+
+
+def test_nobody_waits_beyond_the_deadline() -> None:
+    run = replace(begun(), deadline=5_000)
+    assert look_at(run, Reading(State.RUNNING, again=30_000), 3 * SECOND)[1] == 2_001
+    assert look_at(run, Reading(State.RUNNING, again=30_000), 5 * SECOND)[1] == 1
