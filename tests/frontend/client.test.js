@@ -85,7 +85,7 @@ test('start sends what was wished, and resolves with the accepted snapshot', asy
 });
 
 test('the other frames are as on the protocol page', () => {
-  for (const [action, ...from] of [['watch', JOB], ['cancel', JOB], ['list']]) {
+  for (const [action, ...from] of [['watch', JOB], ['cancel', JOB], ['retry', JOB], ['list']]) {
     client[action](...from).catch(() => {});
     if (!socket().sent.length && action === 'watch') socket().hello();
     const [example] = frames('client', action);
@@ -199,6 +199,47 @@ test('the same snapshot, asked for again, is no younger', () => {
   pass(QUIET);
   socket().say(snapshot({ type: 'snapshot', ref: socket().asked('watch')[1].ref }));
   assert.equal(client.last(JOB).since, QUIET);
+});
+
+test('it is known until when the server had nothing newer', () => {
+  client.watch(JOB);
+  const { at } = snapshot();
+  socket().hello().say(snapshot({ type: 'snapshot', now: at + 700, ref: socket().asked('watch')[0].ref }));
+  assert.deepEqual([client.last(JOB).since, client.last(JOB).told], [700, 700]);
+  pass(QUIET);
+  assert.deepEqual([client.last(JOB).since, client.last(JOB).told], [QUIET + 700, 700]);
+  socket().say(snapshot({ type: 'snapshot', ref: socket().asked('watch')[1].ref }));
+  pass(1000);
+  assert.deepEqual([client.last(JOB).since, client.last(JOB).told], [QUIET + 1700, QUIET + 700]);
+});
+
+test('a retry resolves with the new job, which is followed', async () => {
+  const again = '00000000-0000-4000-8000-000000000000';
+  const retried = client.retry(JOB);
+  socket().hello();
+  const { ref } = socket().asked('retry')[0];
+  socket().say(accept({ ref, job: again, retry_of: JOB, attempt: 2 }));
+  const { job, attempt, retry_of } = await retried;
+  assert.deepEqual([job, attempt, retry_of], [again, 2, JOB]);
+  pass(QUIET);
+  assert.deepEqual(socket().asked('watch').map((frame) => frame.job), [again]);
+});
+
+test('a retry not yet answered is sent again after the reconnect', async () => {
+  const retried = client.retry(JOB);
+  const first = socket().hello();
+  first.die();
+  pass(15_000);
+  assert.deepEqual(socket().hello().asked('retry'), first.asked('retry'));
+  socket().say(accept({ ref: first.asked('retry')[0].ref, job: 'again', retry_of: JOB }));
+  assert.equal((await retried).job, 'again');
+});
+
+test('a retry of another job than that asked for makes no sense', async () => {
+  const retried = client.retry(JOB);
+  socket().hello();
+  socket().say(accept({ ref: socket().sent[0].ref, job: JOB, retry_of: null }));
+  await assert.rejects(retried, { code: 'bad_answer' });
 });
 
 test('a question without an answer is a dead socket', () => {

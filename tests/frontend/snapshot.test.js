@@ -34,6 +34,20 @@ test('what is merely broken is left empty', () => {
   assert.equal(read.heard, null);
 });
 
+test('a server that does not tell of clocks and attempts is believed in the rest', () => {
+  const { due, stalled, attempt, retry_of, ...older } = snapshot();
+  const read = readSnapshot(older);
+  assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of], [null, false, 1, null]);
+  assert.equal(read.percent, older.percent);
+});
+
+test('broken clocks and attempts are left empty', () => {
+  const read = readSnapshot(snapshot({ due: 'soon', stalled: 'no', attempt: -2, retry_of: 7 }));
+  assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of], [null, false, 1, null]);
+  assert.equal(readSnapshot(snapshot({ attempt: 2.9 })).attempt, 2);
+  assert.equal(readSnapshot(snapshot({ attempt: 'x' })).attempt, 1);
+});
+
 test('complete is what the state says', () => {
   assert.equal(readSnapshot(snapshot({ state: 'running', complete: true })).complete, false);
   assert.equal(readSnapshot(snapshot({ state: 'failed', complete: false })).complete, true);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readSnapshot } from '../../frontend/static/progrock/snapshot.js';
 import {
-  announcement, condition, duration, reason, silence, status, timeLeft,
+  LATE_AFTER, QUIET_AFTER, ago, announcement, condition, duration, lateness, reason, status, timeLeft,
 } from '../../frontend/static/progrock/words.js';
 import { snapshot } from './fixtures.js';
 
@@ -26,29 +26,71 @@ test('time left goes on while nothing comes, and promises nothing at its end', (
   assert.equal(timeLeft(made({ state: 'failed' }), 0), '');
 });
 
-test('the age of the last answer is server time, plus what passed here', () => {
-  assert.equal(silence(made({ at: 9000, heard: 2000 }), 5000), 12_000);
-  assert.equal(silence(made({ at: 2000, heard: 9000 }), -4), 0);
-  assert.equal(silence(made({ at: 9000, heard: null, created: 1000 }), 0), 8000);
+test('the age of the last answer, and of the last movement, is server time, plus what passed here', () => {
+  for (const clock of ['heard', 'moved']) {
+    assert.equal(ago(made({ at: 9000, [clock]: 2000 }), 5000, clock), 12_000);
+    assert.equal(ago(made({ at: 2000, [clock]: 9000 }), -4, clock), 0);
+    assert.equal(ago(made({ at: 9000, [clock]: null, created: 1000 }), 0, clock), 8000);
+  }
+});
+
+test('how late we are is server time, plus what passed here, and nothing before the look is due', () => {
+  assert.equal(lateness(made({ at: 9000, due: 10_000 }), 500), 0);
+  assert.equal(lateness(made({ at: 9000, due: 10_000 }), 4000), 3000);
+  assert.equal(lateness(made({ due: null }), 99_999), 0);
 });
 
 test('the worst condition is the one shown', () => {
-  const silent = { at: 20_000, heard: 8000 };
-  assert.equal(condition(made(), 0, true), '');
-  assert.equal(condition(made(silent), 0, true), 'quiet');
-  assert.equal(condition(made({ ...silent, misses: 2 }), 0, true), 'retrying');
-  assert.equal(condition(made({ ...silent, misses: 2 }), 0, false), 'disconnected');
-  assert.equal(condition(made({ state: 'succeeded' }), 99_999, false), '');
+  const now = { at: 20_000, heard: 20_000, moved: 1000, due: 20_200 };
+  const all = [made({ ...now, misses: 2, stalled: true }), LATE_AFTER + 201];
+  const none = [made(now), 0];
+  const worst = (snapshot, since, connected, told) => condition(snapshot, since, connected, told);
+  assert.equal(worst(...all, false, all[1]), 'disconnected');
+  assert.equal(worst(...all, true, all[1]), 'late');
+  assert.equal(worst(...all, true, 0), 'retrying');
+  assert.equal(worst(made({ ...now, stalled: true }), all[1], true, 0), 'quiet');
+  assert.equal(worst(made({ ...now, stalled: true }), QUIET_AFTER, true, 0), 'stalled');
+  assert.equal(worst(...none, true, 0), '');
+  for (const state of ['succeeded', 'failed', 'cancelled']) {
+    assert.equal(worst(made({ ...now, stalled: true, state }), all[1], false, all[1]), '');
+  }
+});
+
+test('a service that nobody has asked yet is not called quiet', () => {
+  assert.equal(condition(made({ at: 20_000, heard: 20_000, due: 50_000 }), 29_000, true), '');
+  assert.equal(condition(made({ at: 20_000, heard: 20_000, due: 50_000 }), 36_000, true), 'quiet');
+});
+
+test('where the server tells no due time, nobody is called late', () => {
+  const older = made({ at: 20_000, heard: 20_000, due: undefined });
+  assert.equal(condition(older, QUIET_AFTER, true, QUIET_AFTER), '');
+  assert.equal(condition(older, 60_000, true, 60_000), 'quiet');
+});
+
+test('we are late only where the server said so: an update may be lost, and a page may sleep', () => {
+  const due = made({ at: 20_000, heard: 20_000, due: 20_000 });
+  assert.equal(condition(due, 3_600_000, true, 0), 'quiet');
+  assert.equal(condition(due, 3_600_000, true, LATE_AFTER), 'quiet');
+  assert.equal(condition(due, LATE_AFTER + 1, true, LATE_AFTER + 1), 'late');
 });
 
 test('every state has its line', () => {
-  const silent = { at: 20_000, heard: 8000 };
+  const silent = { at: 20_000, heard: 8000, due: 9000 };
+  const still = { at: 200_000, heard: 200_000, moved: 20_000, due: 201_000, stalled: true };
+  const late = { at: 20_000, heard: 19_000, due: 20_200 };
   const lines = {
     Waiting: status(made({ state: 'pending' }), 0, true),
     Running: status(made(), 0, true),
     'Still going, last answer 12 s ago': status(made(silent), 0, true),
     'Still cancelling, last answer 12 s ago': status(made({ ...silent, state: 'cancelling' }), 0, true),
-    'Still waiting, since 9 s': status(made({ state: 'pending', heard: null, at: 1000, created: 1000 }), 9000, true),
+    'Still waiting, since 9 s': status(made({ state: 'pending', heard: null, at: 1000, created: 1000, due: 1000 }), 9000, true),
+    'Still going, last answer 2 s ago, no movement for 3 min 2 s': status(made(still), 2000, true, 0),
+    'Still cancelling, last answer 2 s ago, no movement for 3 min 2 s': status(made({ ...still, state: 'cancelling' }), 2000, true, 0),
+    'Still going, last answer 12 s ago, no movement for 3 min 12 s': status(made(still), 12_000, true, 0),
+    'Still going, nothing heard for 11 s': status(made({ ...silent, heard: null, created: 9000 }), 0, true, 0),
+    'Waiting for our turn to look, 20 s late. The delay is on our side.': status(made(late), 20_200, true, 12_000),
+    'No answer, asking again. 2 tries, nothing heard for 9 s':
+      status(made({ misses: 2, heard: null, at: 10_000, created: 1000 }), 0, true),
     'No answer, asking again. 1 try, last answer 2 s ago': status(made({ misses: 1 }), 2000, true),
     'No answer, asking again. 3 tries, last answer 2 s ago': status(made({ misses: 3 }), 2000, true),
     'Connection lost. This is how it stood.': status(made(), 0, false),

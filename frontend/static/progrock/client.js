@@ -13,7 +13,7 @@ export { ProgRockError, uuid };
 /** @typedef {import('./questions.js').Frame} Frame */
 
 /** @type {Readonly<Record<string, string>>} */
-const ANSWERS = { start: 'accepted', watch: 'snapshot', cancel: 'snapshot', list: 'jobs', ping: 'pong' };
+const ANSWERS = { start: 'accepted', watch: 'snapshot', cancel: 'snapshot', retry: 'accepted', list: 'jobs', ping: 'pong' };
 
 /** @type {Map<string, ProgRock>} */
 const shared = new Map();
@@ -44,7 +44,7 @@ export class ProgRock extends EventTarget {
   #last = 0;
   #ended = false;
   #listing = false;
-  /** @type {Map<string, {snapshot: Snapshot, came: number}>} */ #held = new Map();
+  /** @type {Map<string, {snapshot: Snapshot, came: number, told: number}>} */ #held = new Map();
   /** @type {Map<string, number>} how many here want that job */ #wanted = new Map();
   /** @type {Map<string, number>} when to ask for that unfinished job again */ #followed = new Map();
 
@@ -84,14 +84,15 @@ export class ProgRock extends EventTarget {
   }
 
   /**
-   * The last word on a job, and how many milliseconds ago it came.
+   * The last word on a job, how many milliseconds ago it came, and how old it was when the server last said
+   * that it is still the last.
    *
    * @param {string} job
-   * @returns {{snapshot: Snapshot, since: number} | null}
+   * @returns {{snapshot: Snapshot, since: number, told: number} | null}
    */
   last(job) {
     const held = this.#held.get(job);
-    return held ? { snapshot: held.snapshot, since: this.#now() - held.came } : null;
+    return held ? { snapshot: held.snapshot, since: this.#now() - held.came, told: held.told - held.came } : null;
   }
 
   /**
@@ -153,6 +154,16 @@ export class ProgRock extends EventTarget {
    */
   cancel(job) {
     return this.#ask({ action: 'cancel', job });
+  }
+
+  /**
+   * Try again a job that is over. Resolves with the first snapshot of the new job, which is followed.
+   *
+   * @param {string} job
+   * @returns {Promise<Snapshot>}
+   */
+  retry(job) {
+    return this.#ask({ action: 'retry', job });
   }
 
   /**
@@ -295,7 +306,8 @@ export class ProgRock extends EventTarget {
       return this.#sweep();
     }
     const snapshot = readSnapshot(frame);
-    if (!snapshot || snapshot.job !== (question.frame.job ?? snapshot.job)) {
+    const { action, job } = question.frame;
+    if (!snapshot || (job && job !== (action === 'retry' ? snapshot.retry_of : snapshot.job))) {
       return question.reject(new ProgRockError('bad_answer', 'The server gave an answer that makes no sense.'));
     }
     this.#keep(snapshot, true, age(frame, snapshot));
@@ -312,8 +324,9 @@ export class ProgRock extends EventTarget {
     if (ours && !held?.snapshot.complete) this.#followed.set(job, this.#next());
     if (!supersedes(held?.snapshot, snapshot, answer)) return;
     // The same snapshot again is no younger for having been asked for.
-    const came = held && held.snapshot.seq === snapshot.seq ? held.came : this.#now() - old;
-    this.#held.set(job, { snapshot, came });
+    const told = this.#now();
+    const came = held && held.snapshot.seq === snapshot.seq ? held.came : told - old;
+    this.#held.set(job, { snapshot, came, told });
     if (snapshot.complete) this.#followed.delete(job);
     this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
   }

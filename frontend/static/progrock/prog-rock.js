@@ -1,5 +1,5 @@
 // @ts-check
-// <prog-rock job="…" src="/prog/">: one job, shown as it is, with a way to cancel it.
+// <prog-rock job="…" src="/prog/">: one job, shown as it is, with a way to cancel it, or to try it again.
 
 import { ProgRock } from './client.js';
 import { style } from './style.js';
@@ -9,6 +9,9 @@ import { announcement, condition, reason, status, timeLeft } from './words.js';
 
 /** How a job ended, in the words of ProgressEvent. @type {Partial<Record<string, string>>} */
 const ENDINGS = { succeeded: 'load', failed: 'error', cancelled: 'abort' };
+
+/** What a button became is not what was clicked, if it was clicked that soon after; in milliseconds. */
+const REFLEX = 400;
 
 /** @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {string} part @param {Node[]} children */
 function element(tag, part, ...children) {
@@ -28,10 +31,11 @@ function slot(name, ...fallback) {
 
 /**
  * Attributes in: `job`, `src`. Attributes out, for styles: `state`, `progress`, `complete`, `misses`, and
- * `condition` (`quiet`, `retrying` or `disconnected`, absent while all is well).
+ * `condition` (the worst of `disconnected`, `late`, `retrying`, `quiet`, `stalled`; absent while all is well).
+ * `job` becomes the name of the new job when this one is tried again.
  * Events: `progress`, then one of `load`, `error`, `abort`, then `loadend`, each a ProgressEvent.
  * Slots: the default is shown until the first snapshot, `title` replaces the title, `extra` comes last.
- * Parts: base head title percent bar fill foot words status message actions left cancel file live refused.
+ * Parts: base head title percent bar fill foot words status attempt message actions left file cancel retry live refused.
  */
 export class ProgRockElement extends HTMLElement {
   static observedAttributes = ['job', 'src'];
@@ -44,6 +48,7 @@ export class ProgRockElement extends HTMLElement {
   /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
   /** What the server said about a wish of ours, until the next snapshot. */ #refusal = '';
   #asking = false;
+  /** When cancel and retry took each other's place. */ #swapped = -Infinity;
 
   #fallback = slot();
   #title = element('span', 'title');
@@ -51,11 +56,13 @@ export class ProgRockElement extends HTMLElement {
   #fill = element('div', 'fill');
   #bar = element('div', 'bar', this.#fill);
   #status = element('span', 'status');
+  #attempt = element('span', 'attempt');
   #message = element('span', 'message');
   #left = element('span', 'left');
   #file = element('a', 'file');
   #cancel = element('button', 'cancel');
-  #actions = element('div', 'actions', this.#left, this.#file, this.#cancel);
+  #retry = element('button', 'retry');
+  #actions = element('div', 'actions', this.#left, this.#file, this.#cancel, this.#retry);
   #live = element('div', 'live');
   #refused = element('div', 'refused');
   #base = element(
@@ -63,7 +70,7 @@ export class ProgRockElement extends HTMLElement {
     'base',
     element('div', 'head', slot('title', this.#title), this.#percent),
     this.#bar,
-    element('div', 'foot', element('div', 'words', this.#status, this.#message), this.#actions),
+    element('div', 'foot', element('div', 'words', this.#status, this.#attempt, this.#message), this.#actions),
     slot('extra'),
   );
 
@@ -77,8 +84,9 @@ export class ProgRockElement extends HTMLElement {
     this.#bar.ariaValueMax = '100';
     this.#live.role = 'status';
     this.#live.ariaLive = 'polite';
-    this.#cancel.type = 'button';
-    this.#cancel.addEventListener('click', () => this.cancel());
+    for (const button of [this.#cancel, this.#retry]) button.type = 'button';
+    this.#cancel.addEventListener('click', () => this.#settled() && this.cancel());
+    this.#retry.addEventListener('click', () => this.#settled() && this.retry());
     this.#base.tabIndex = -1;
     this.#base.hidden = true;
     root.append(this.#fallback, this.#refused, this.#base, this.#live);
@@ -105,17 +113,34 @@ export class ProgRockElement extends HTMLElement {
 
   /** Ask for the job to be cancelled; what comes of it is shown. @returns {Promise<void>} */
   async cancel() {
-    if (!this.#client || this.#asking || this.#shown?.complete || this.#shown?.state === 'cancelling') return;
+    if (this.#shown && !this.#shown.complete && this.#shown.state !== 'cancelling') await this.#ask('cancel');
+  }
+
+  /** Ask for a job that is over to be tried again; the new job takes its place here. @returns {Promise<void>} */
+  async retry() {
+    if (this.#shown?.complete) await this.#ask('retry');
+  }
+
+  /** @param {'cancel' | 'retry'} action */
+  async #ask(action) {
+    const job = this.#job;
+    if (!this.#client || this.#asking) return;
     this.#asking = true;
     this.#refusal = '';
     this.#render();
     try {
-      await this.#client.cancel(this.#job);
+      const answer = await this.#client[action](job);
+      if (this.#job === job && answer.job !== job) this.setAttribute('job', answer.job);
     } catch (error) {
-      this.#refusal = `Could not cancel. ${error instanceof Error ? error.message : ''}`;
+      if (this.#job === job) this.#refusal = `Could not ${action}. ${error instanceof Error ? error.message : ''}`;
     }
+    if (this.#job !== job) return;
     this.#asking = false;
     this.#render();
+  }
+
+  #settled() {
+    return performance.now() - this.#swapped > REFLEX;
   }
 
   #begin() {
@@ -143,6 +168,7 @@ export class ProgRockElement extends HTMLElement {
     this.#client = null;
     this.#shown = null;
     this.#refusal = '';
+    this.#asking = false;
     this.#job = '';
   }
 
@@ -196,10 +222,10 @@ export class ProgRockElement extends HTMLElement {
       this.#refused.textContent = this.#refusal;
       return;
     }
-    const since = client.last(this.#job)?.since ?? 0;
+    const { since, told } = client.last(this.#job) ?? { since: 0, told: 0 };
     const connected = client.connection.state === 'open';
-    const { state, progress, complete, percent, title, misses } = snapshot;
-    const odd = condition(snapshot, since, connected);
+    const { state, progress, complete, percent, title, misses, attempt } = snapshot;
+    const odd = condition(snapshot, since, connected, told);
     // An estimate from before the trouble would be a promise.
     const left = odd ? '' : timeLeft(snapshot, since);
 
@@ -215,7 +241,9 @@ export class ProgRockElement extends HTMLElement {
     this.#base.hidden = false;
     this.#title.textContent = title;
     this.#percent.textContent = percent === null && !complete ? '' : `${progress} %`;
-    this.#status.textContent = status(snapshot, since, connected);
+    this.#status.textContent = status(snapshot, since, connected, told);
+    this.#attempt.textContent = attempt > 1 ? `attempt ${attempt}` : '';
+    this.#attempt.hidden = attempt < 2;
     this.#message.textContent = this.#refusal || reason(snapshot);
     this.#left.textContent = left;
     this.#left.hidden = !left;
@@ -234,14 +262,20 @@ export class ProgRockElement extends HTMLElement {
       this.#file.type = snapshot.file;
     }
 
-    const busy = this.#asking || state === 'cancelling';
-    // A button that goes must not take the keyboard's place on the page with it.
-    if (complete && this.shadowRoot?.activeElement === this.#cancel) this.#base.focus();
-    this.#cancel.hidden = complete;
-    this.#cancel.ariaDisabled = String(busy);
-    this.#cancel.textContent = this.#asking && !connected ? 'Cancel once connected' : 'Cancel';
-    this.#cancel.ariaLabel = `${this.#cancel.textContent}: ${title}`;
+    this.#offer(this.#cancel, 'Cancel', !complete);
+    this.#offer(this.#retry, 'Retry', complete && state !== 'succeeded');
   };
+
+  /** @param {HTMLElement} button @param {string} words @param {boolean} offered */
+  #offer(button, words, offered) {
+    if (button.hidden && offered) this.#swapped = performance.now();
+    // A button that goes must not take the keyboard's place on the page with it.
+    if (!offered && this.shadowRoot?.activeElement === button) this.#base.focus();
+    button.hidden = !offered;
+    button.ariaDisabled = String(this.#asking || this.#shown?.state === 'cancelling');
+    button.textContent = this.#asking && this.#client?.connection.state !== 'open' ? `${words} once connected` : words;
+    button.ariaLabel = `${button.textContent}: ${this.#shown?.title}`;
+  }
 }
 
 if (!customElements.get('prog-rock')) customElements.define('prog-rock', ProgRockElement);

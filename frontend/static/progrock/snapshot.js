@@ -25,6 +25,10 @@
  * @property {number} at server time
  * @property {number | null} heard server time
  * @property {number | null} moved server time
+ * @property {number | null} due server time of our next look
+ * @property {boolean} stalled the service answers, and nothing moves
+ * @property {number} attempt integer from 1
+ * @property {string | null} retry_of the job that this one tries again
  */
 
 /** @type {ReadonlySet<string>} */
@@ -74,6 +78,10 @@ export function readSnapshot(value) {
     at: amount(value.at) ?? created,
     heard: amount(value.heard),
     moved: amount(value.moved),
+    due: amount(value.due),
+    stalled: value.stalled === true,
+    attempt: Math.max(1, Math.floor(amount(value.attempt) ?? 1)),
+    retry_of: text(value.retry_of) || null,
   });
 }
 

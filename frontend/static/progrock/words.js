@@ -2,10 +2,12 @@
 // What to tell a person about a snapshot: how it stands, how long ago, how much longer.
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
-/** @typedef {'' | 'quiet' | 'retrying' | 'disconnected'} Condition */
+/** @typedef {'' | 'stalled' | 'quiet' | 'retrying' | 'late' | 'disconnected'} Condition */
 
 /** An answer older than this is worth a word. */
 export const QUIET_AFTER = 5_000;
+/** A look gives the service ten seconds. One that is later than that has not begun: the delay is ours. */
+export const LATE_AFTER = 11_000;
 
 /** Between a number and its unit, which belong on one line. */
 const NB = '\u00a0';
@@ -37,13 +39,25 @@ export function timeLeft(snapshot, since) {
 }
 
 /**
- * How long the service has not been heard of: server time against server time, plus what has passed here.
+ * How long ago the service was heard of, or the job moved: server time against server time, plus what has
+ * passed here.
+ *
+ * @param {Snapshot} snapshot
+ * @param {number} since
+ * @param {'heard' | 'moved'} clock
+ */
+export function ago(snapshot, since, clock) {
+  return Math.max(0, snapshot.at - (snapshot[clock] ?? snapshot.created)) + Math.max(0, since);
+}
+
+/**
+ * How late our next look is.
  *
  * @param {Snapshot} snapshot
  * @param {number} since
  */
-export function silence(snapshot, since) {
-  return Math.max(0, snapshot.at - (snapshot.heard ?? snapshot.created)) + Math.max(0, since);
+export function lateness({ at, due }, since) {
+  return due === null ? 0 : Math.max(0, at + since - due);
 }
 
 /**
@@ -52,13 +66,19 @@ export function silence(snapshot, since) {
  * @param {Snapshot} snapshot
  * @param {number} since
  * @param {boolean} connected
+ * @param {number} [told] the `since` at which the server last said that it knows nothing newer: a page that was
+ *   not told, or slept, does not know who is late
  * @returns {Condition}
  */
-export function condition(snapshot, since, connected) {
+export function condition(snapshot, since, connected, told = 0) {
   if (snapshot.complete) return '';
   if (!connected) return 'disconnected';
+  if (lateness(snapshot, told) > LATE_AFTER) return 'late';
   if (snapshot.misses > 0) return 'retrying';
-  return silence(snapshot, since) > QUIET_AFTER ? 'quiet' : '';
+  // Before the look is due, nobody was asked.
+  const silence = snapshot.due === null ? ago(snapshot, since, 'heard') : lateness(snapshot, since);
+  if (silence > QUIET_AFTER) return 'quiet';
+  return snapshot.stalled ? 'stalled' : '';
 }
 
 /**
@@ -67,9 +87,11 @@ export function condition(snapshot, since, connected) {
  * @param {Snapshot} snapshot
  * @param {number} since
  * @param {boolean} connected
+ * @param {number} [told] as above
  */
-export function status(snapshot, since, connected) {
-  const age = duration(silence(snapshot, since));
+export function status(snapshot, since, connected, told) {
+  const age = duration(ago(snapshot, since, 'heard'));
+  const heard = snapshot.heard === null ? `nothing heard for ${age}` : `last answer ${age} ago`;
   switch (snapshot.state) {
     case 'succeeded':
       return 'Done';
@@ -78,14 +100,19 @@ export function status(snapshot, since, connected) {
     case 'cancelled':
       return 'Cancelled';
   }
-  switch (condition(snapshot, since, connected)) {
+  switch (condition(snapshot, since, connected, told)) {
     case 'disconnected':
       return 'Connection lost. This is how it stood.';
+    case 'late':
+      return `Waiting for our turn to look, ${duration(lateness(snapshot, since))} late. The delay is on our side.`;
     case 'retrying':
-      return `No answer, asking again. ${snapshot.misses} ${snapshot.misses === 1 ? 'try' : 'tries'}, last answer ${age} ago`;
+      return `No answer, asking again. ${snapshot.misses} ${snapshot.misses === 1 ? 'try' : 'tries'}, ${heard}`;
     case 'quiet':
+    case 'stalled': {
       if (snapshot.state === 'pending') return `Still waiting, since ${age}`;
-      return `Still ${snapshot.state === 'cancelling' ? 'cancelling' : 'going'}, last answer ${age} ago`;
+      const still = snapshot.stalled ? `, no movement for ${duration(ago(snapshot, since, 'moved'))}` : '';
+      return `Still ${snapshot.state === 'cancelling' ? 'cancelling' : 'going'}, ${heard}${still}`;
+    }
   }
   if (snapshot.state === 'pending') return 'Waiting';
   return snapshot.state === 'cancelling' ? 'Cancelling' : 'Running';

@@ -1,5 +1,5 @@
 // @ts-check
-// The track list on the back of the sleeve: one line for each of my jobs, newest first.
+// The track list on the back of the sleeve: one line for each of my jobs and all its attempts, newest first.
 
 import { readTitle } from './title.js';
 import { waveform } from './waveform.js';
@@ -7,14 +7,16 @@ import { waveform } from './waveform.js';
 /** @typedef {import('../progrock/snapshot.js').Snapshot} Snapshot */
 /**
  * @typedef {object} Track
+ * @property {string} job the last attempt, which is the one shown
+ * @property {number} attempt
  * @property {HTMLLIElement} line
  * @property {HTMLElement} number
  * @property {HTMLElement} signature
  * @property {HTMLElement} heading
  * @property {HTMLElement} view
- * @property {number} created
+ * @property {number} created when the first attempt was asked for, as far as we know
  * @property {string} title
- * @property {boolean} played
+ * @property {HTMLElement | null} player
  */
 
 /** @param {string} tag @param {string} className @param {string} [text] */
@@ -27,7 +29,7 @@ function element(tag, className, text = '') {
 
 /** The list, in an <ol>. */
 export class Tracks {
-  /** @type {Map<string, Track>} */ #tracks = new Map();
+  /** @type {Map<string, Track>} by each of its attempts */ #tracks = new Map();
   /** @type {HTMLElement} */ #list;
   /** @type {string} */ #endpoint;
   /** @type {(job: string) => string} */ #file;
@@ -49,24 +51,30 @@ export class Tracks {
 
   /** @param {Snapshot} snapshot */
   show(snapshot) {
-    let track = this.#tracks.get(snapshot.job);
-    if (!track) {
-      track = this.#make(snapshot);
-      this.#tracks.set(snapshot.job, track);
+    const { job, retry_of: before, attempt, created } = snapshot;
+    const track = this.#tracks.get(job) ?? this.#tracks.get(before ?? '') ?? this.#make(snapshot);
+    this.#tracks.set(job, track);
+    // The list is newest first: an attempt may be known before the one that it tries again.
+    if (before) this.#tracks.set(before, track);
+    if (created < track.created || !track.line.isConnected) {
+      track.created = created;
       this.#place(track);
+    }
+    if (job !== track.job) {
+      if (attempt <= track.attempt) return;
+      this.#follow(track, snapshot);
     }
     if (track.title !== snapshot.title) this.#name(track, snapshot.title);
     track.line.dataset.state = snapshot.state;
-    if (snapshot.state === 'succeeded' && snapshot.file?.startsWith('audio/') && !track.played) {
-      track.played = true;
-      const player = waveform(this.#file(snapshot.job), readTitle(snapshot.title).name);
-      player.slot = 'extra';
-      track.view.append(player);
+    if (snapshot.state === 'succeeded' && snapshot.file?.startsWith('audio/') && !track.player) {
+      track.player = waveform(this.#file(job), readTitle(snapshot.title).name);
+      track.player.slot = 'extra';
+      track.view.append(track.player);
     }
   }
 
   /** @param {Snapshot} snapshot @returns {Track} */
-  #make({ job, created }) {
+  #make({ job, attempt, created }) {
     const line = document.createElement('li');
     line.dataset.job = job;
     const number = element('span', 'number');
@@ -78,7 +86,16 @@ export class Tracks {
     view.setAttribute('src', this.#endpoint);
     view.append(heading);
     line.append(number, signature, view);
-    return { line, number, signature, heading, view, created, title: '', played: false };
+    return { job, attempt, line, number, signature, heading, view, created, title: '', player: null };
+  }
+
+  /** It is tried again: the new attempt takes the line of the old. @param {Track} track @param {Snapshot} snapshot */
+  #follow(track, { job, attempt }) {
+    Object.assign(track, { job, attempt });
+    track.line.dataset.job = job;
+    track.view.setAttribute('job', job);
+    track.player?.remove();
+    track.player = null;
   }
 
   /** A service may find its title later than the job its start. @param {Track} track @param {string} title */
@@ -94,7 +111,7 @@ export class Tracks {
 
   /** @param {Track} track */
   #place(track) {
-    const order = [...this.#tracks.values()].sort((a, b) => b.created - a.created);
+    const order = [...new Set(this.#tracks.values())].sort((a, b) => b.created - a.created);
     const next = order[order.indexOf(track) + 1];
     this.#list.insertBefore(track.line, next?.line ?? null);
     order.forEach(({ number }, i) => {
