@@ -70,9 +70,8 @@ async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:
 
 
 def _unfinished(after: str) -> QuerySet[Job]:
-    # Of the primary: a copy that lags knows less than the schedule. Not by state: only this is what the partial index
-    # is over.
-    rows = Job.objects.using(router.db_for_write(Job)).filter(finished__isnull=True).order_by("pk")
+    # Not by state: only this is what the partial index is over.
+    rows = _primary().filter(finished__isnull=True).order_by("pk")
     return rows.filter(pk__gt=after) if after else rows
 
 
@@ -94,14 +93,22 @@ async def mend(rows: list[Job]) -> tuple[int, int]:
     :returns: how many of each.
     """
     store = registry.store()
-    missing, unheard = [], []
+    gone, unheard = [], []
     for row, entry in zip(rows, await store.peek([str(row.pk) for row in rows]), strict=True):
         if entry is None:
-            missing.append(row)
+            gone.append(row.pk)
         elif row.state == State.CANCELLING:
             run = run_of(entry)
             if run is None or run.snapshot.state is not State.CANCELLING:
                 unheard.append(entry.key)
+    # Some may have ended since their rows were read. An end is committed before its entry is given up, so what a row
+    # says now is true.
+    missing = [row async for row in _primary().filter(pk__in=gone, finished__isnull=True)] if gone else []
     await store.schedule([entry_for(row, random.randint(0, SPREAD * len(missing))) for row in missing])
     await store.nudge(unheard)
     return len(missing), len(unheard)
+
+
+def _primary() -> QuerySet[Job]:
+    # A copy that lags knows less than the schedule.
+    return Job.objects.using(router.db_for_write(Job))

@@ -146,3 +146,10 @@ async def test_what_ended_long_ago_is_forgotten(keep: float | None, left: int) -
         assert await Job.objects.acount() == 2
         await sweep(Sweep(), NOW)
     assert await Job.objects.acount() == left
+
+
+async def test_what_ends_while_its_row_is_looked_at_is_left_alone() -> None:
+    job = await row()
+    await Job.objects.filter(pk=job.pk).aupdate(state=State.CANCELLED, finished=timezone.now())
+    assert await mend([job]) == (0, 0)
+    assert not await scheduled(job)
