@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,6 +25,9 @@ CHANNEL = "prog-rocker"
 """Where starts are sent, and whose readers take the steps."""
 WORK_LAYER = "work"
 
+clock: Callable[[], int] | None = None
+"""The time of a store in memory, in microseconds, when a test has it in its hands; see :mod:`progrock.testing`."""
+
 
 @cache
 def conf() -> Conf:
@@ -38,7 +41,7 @@ def conf() -> Conf:
 @cache
 def store() -> DelayStore:
     """Return the schedule: one for the process."""
-    return MemoryStore() if conf().embedded else RedisStore.from_url(conf().store)
+    return MemoryStore(clock) if conf().embedded else RedisStore.from_url(conf().store)
 
 
 # An adapter keeps connections, which belong to the event loop that opened them.

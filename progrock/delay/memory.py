@@ -314,6 +314,11 @@ class MemoryStore(DelayStore):
                 schedulers=[name for name, until in self._schedulers.items() if until > now],
             )
 
+    def next_due(self) -> int | None:
+        """Return when something can be leased, None if nothing ever can as it stands: for who moves the clock."""
+        with self._lock:
+            return self._soonest(self._now())
+
     def _lease(self, key: str, of: _Stored, due: int, at: int) -> Lease:
         return Lease(key, of.channel, of.message, of.due, due, at, of.attempt, of.nudged, of.reader)
 
