@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unittest
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from progrock.models import Job
 from progrock.protocol import Snapshot, State
 from progrock.step import Miss, Reading
 from progrock.testing import Clock, Remote, StillGoing, adrain, drain, rock
+from tests.documents import code
 
 DAY = 86_400_000
 SETTING = {
@@ -214,3 +216,33 @@ def test_a_clock_stands_still_and_never_steps_back() -> None:
 def test_a_script_has_a_look() -> None:
     with pytest.raises(ValueError, match="one look"):
         Remote().say()
+
+
+@pytest.mark.django_db
+def test_the_how_to_works() -> None:
+    scope = _how_to("testcase")
+    case = scope["Orders"]
+    try:
+        with override_settings(PROGROCK={"SERVICES": {"press": SETTING["SERVICES"]["scripted"]}}):
+            result = unittest.TestLoader().loadTestsFromTestCase(case).run(unittest.TestResult())
+    finally:
+        signals.finished.disconnect(scope["tell"])
+    assert (result.testsRun, result.failures, result.errors) == (5, [], [])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_how_to_works_with_pytest() -> None:
+    scope = _how_to("pytest")
+    try:
+        with override_settings(PROGROCK={"SERVICES": {"press": SETTING["SERVICES"]["scripted"]}}), rock() as remote:
+            await scope["test_two_jobs_are_looked_at_with_one_call"](remote)
+    finally:
+        signals.finished.disconnect(scope["tell"])
+    assert len(remote.starts) == 2
+
+
+def _how_to(block: str) -> dict[str, Any]:
+    scope: dict[str, Any] = {"__name__": __name__}
+    for label in ("yours", block):
+        exec(code("howto/test-your-jobs.md", label), scope)
+    return scope
