@@ -37,6 +37,7 @@ async def finished(client: AsyncClient, **fields: Any) -> Job:
         "file": "audio/wav",
         "created": now,
         "changed": now,
+        "started": now,
         "finished": now,
     }
     return await Job.objects.acreate(**{**kept, **fields})
