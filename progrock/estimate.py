@@ -15,10 +15,11 @@ SECOND = 1_000_000
 MOST = 365 * 86_400 * SECOND
 """Beyond this, any estimate is a guess."""
 
-WINDOW = 20.0
+WINDOW = 15.0
 """Points of percentage over which the pace is measured."""
 PRIOR = 20.0
-"""Points of percentage that past runs weigh as much as, when a job starts; nothing once their time is over."""
+"""Points of percentage that past runs weigh as much as when a job starts: less and less as it goes on, and nothing
+once their time is over."""
 
 ENOUGH_POINTS = 2.0
 ENOUGH_TIME = 2 * SECOND
@@ -26,7 +27,7 @@ ENOUGH_TIME = 2 * SECOND
 ENOUGH_ALONE = 60 * SECOND
 """What is enough of a job that moves more slowly."""
 
-CALM = 0.05
+CALM = 0.03
 """Time constant of the smoothing, as a share of what is left; a second comes on top."""
 BOUND = 0.25
 """Share of what is left by which the expected end moves at most, at a look or in a second; a second comes on top."""
@@ -90,7 +91,9 @@ def observe(pace: Pace, percent: float | None, now: int, started: int, usual: in
             # What was watched of a stall says nothing of the pace; what nobody watched may have been work.
             stall = looked - until if until and looked > until else 0
             took, points = now - moved - stall, percent - last
-            gap = max(took, int(gap * (1 - points / WINDOW)))
+            gap = int(gap * (1 - points / WINDOW))
+            if gap < took:
+                gap = took
             if since:
                 since += stall
                 whole = percent - base
@@ -112,6 +115,8 @@ def observe(pace: Pace, percent: float | None, now: int, started: int, usual: in
             rest = (100 - last) * each - (rested if rested < gap else gap)
             if rest < 0:
                 rest = 0.0
+            elif rest > MOST:
+                rest = MOST
         else:
             own = 0.0
 
@@ -122,12 +127,14 @@ def observe(pace: Pace, percent: float | None, now: int, started: int, usual: in
         if ahead > 0:
             if ahead > length:
                 ahead = length
-            prior = PRIOR * ahead / length
+            prior = PRIOR * ahead / length * (1 - own / 100)
             rest = (prior * ahead + own * rest) / (prior + own)
 
     if moving and own:
-        until = now + 3 * SECOND + int(min(PAUSE * gap, 2 * rest, MOST) + GRACE * min(rest, MOST))
-    if rest > MOST or (now > until if until else not prior):
+        # A last movement that is awaited for longer than all the rest should take is no longer awaited.
+        pause = PAUSE * gap
+        until = now + 3 * SECOND + int((pause if pause < 2 * rest else 2 * rest) + GRACE * rest)
+    if rest == MOST or (now > until if until else not prior):
         end = 0
     elif not end:
         end = now + int(rest)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import statistics
-import time
 from datetime import datetime
+from time import monotonic
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
+
+from django.db.models import QuerySet
 
 from .models import Job
 from .protocol import State
@@ -48,7 +50,7 @@ async def ausual(service: str) -> int:
     :returns: the median in milliseconds; 0 if there were too few jobs, or they differ too much, to say anything.
     """
     known = _known.get(service)
-    if known is not None and time.monotonic() < known.until:
+    if known is not None and monotonic() < known.until:
         return known.usual
     lock = _asking.setdefault(asyncio.get_running_loop(), {}).setdefault(service, asyncio.Lock())
     if known is not None and lock.locked():
@@ -58,7 +60,7 @@ async def ausual(service: str) -> int:
         if latest is not None and latest is not known:
             return latest.usual
         usual = await _ask(service, known.usual if known is not None else 0)
-        _known[service] = _Known(usual, time.monotonic() + KEPT)
+        _known[service] = _Known(usual, monotonic() + KEPT)
     return usual
 
 
@@ -94,10 +96,14 @@ async def _ask(service: str, otherwise: int) -> int:
 
 
 async def _durations(service: str) -> list[float]:
-    """Return how long the last jobs took, in milliseconds; the index `progrock_job_past` is for this."""
+    """Return how long the last jobs took, in milliseconds."""
+    return [_milliseconds(started, finished) async for started, finished in _times(service) if started and finished]
+
+
+def _times(service: str) -> QuerySet[Job, tuple[datetime | None, datetime | None]]:
+    """Return the query, for which the index `progrock_job_past` is."""
     rows = Job.objects.filter(service=service, state=State.SUCCEEDED).order_by("-finished")
-    times = rows.values_list("started", "finished")[:LAST]
-    return [_milliseconds(started, finished) async for started, finished in times if started and finished]
+    return rows.values_list("started", "finished")[:LAST]
 
 
 def _milliseconds(started: datetime, finished: datetime) -> float:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from channels.layers import channel_layers
 
-from progrock import registry
+from progrock import history, registry
 from progrock.delay import trouble
 from tests.redis import RedisServer
 
@@ -19,6 +19,7 @@ def fresh() -> None:
     channel_layers.backends = {}
     registry.conf.cache_clear()
     registry.store.cache_clear()
+    history.forget()
     trouble.forget()
 
 
