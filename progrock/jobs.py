@@ -220,7 +220,7 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     (entry,) = await _entries([key])
     if entry is not None and not entry.held:
         run = run_of(entry)
-        if run is not None and run.owner == owner and run.answered:
+        if run is not None and run.owner == owner and _speaks(run):
             return run.snapshot
     return _newest(await _row(key, owner), entry)
 
@@ -340,11 +340,16 @@ def snapshot_of(row: Job) -> Snapshot:
 def _newest(row: Job, entry: Entry | None) -> Snapshot:
     """Return the entry's snapshot, unless the row has ended or there is none worth showing."""
     run = run_of(entry) if entry is not None else None
-    if State(row.state).complete or run is None or not run.answered:
+    if State(row.state).complete or run is None or not _speaks(run):
         return snapshot_of(row)
     if row.state == State.CANCELLING:
         return replace(run.snapshot, state=State.CANCELLING)
     return run.snapshot
+
+
+def _speaks(run: Run) -> bool:
+    """Whether an entry knows more than the row."""
+    return bool(run.answered) and not run.blank
 
 
 def _ms(time: datetime) -> int:

@@ -122,6 +122,11 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     usual: int = 0
     pace: Pace = Pace()
 
+    @property
+    def blank(self) -> bool:
+        """Whether it was made again from its row, and the service not heard since: less is known than was shown."""
+        return bool(self.remote) and self.snapshot.heard is None
+
 
 class Decision(msgspec.Struct, frozen=True):
     """What follows from a look: the job's new live state, and when to look again if its snapshot is not complete."""

@@ -256,10 +256,11 @@ class JobWorker(SelfReschedulingConsumer):
     async def _settle_all(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
         """Turn decisions into outcomes, and tell everybody. Those that go on do not wait for those that end."""
         going = [each for each in decided if not each[1].run.snapshot.complete]
-        await updates.publish([(decision.run.owner, decision.run.snapshot) for _, decision in going])
+        shown = [decision.run for _, decision in going if not decision.run.blank]
+        await updates.publish([(run.owner, run.snapshot) for run in shown])
         if signals.changed.has_listeners(Job):
-            for _, decision in going:
-                await self._signal(signals.changed, decision.run.snapshot)
+            for run in shown:
+                await self._signal(signals.changed, run.snapshot)
         for lease, decision in going:
             yield lease, Again(decision.delay, _encode(decision.run))
         ending = [

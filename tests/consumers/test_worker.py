@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -821,3 +822,28 @@ async def test_a_job_that_is_tried_again_runs_again(remote: Remote) -> None:
     ended = await end_of(again.job)
     assert (ended.state, ended.attempt, ended.retry_of) == (State.SUCCEEDED, 2, first.job)
     assert remote.starts == {first.job: 1, again.job: 1}
+
+
+async def test_a_job_made_again_shows_nothing_before_its_service_has_answered(remote: Remote) -> None:
+    remote.default = [Reading(State.RUNNING, 45)]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: shows(job, 45))
+    ear = Ear()
+    await hub().watch("me", job, ear)
+    remote.say(*[Miss("unreachable", "Nobody there.")] * 3, Reading(State.RUNNING, 46), job=job)
+    await reseed(job, remote=f"r-{job}")
+
+    async def caught_up() -> bool:
+        snapshot = await jobs.aget(job, owner="me")
+        assert snapshot.seq == 0 or (snapshot.percent or 0) >= 45  # what has no seq replaces nothing
+        return snapshot.percent == 46
+
+    await until(caught_up)
+    shown = [json.loads(update.body)["progress"] for update in ear.heard]
+    assert shown
+    assert min(shown) >= 45
+    await hub().unwatch("me", job, ear)
+
+
+async def shows(job: str, percent: float) -> bool:
+    return (await jobs.aget(job, owner="me")).percent == percent
