@@ -11,13 +11,13 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test bench bench-delay lock lint chromium redis clean
+.PHONY: rock test bench bench-delay lock lint chromium redis postgres clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
-test: .venv/test.installed node_modules/.package-lock.json chromium redis lint
+test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres lint
 	$(BIN)/npm --silent test
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -76,6 +76,15 @@ redis:
 	if [ "$$(id -u)" = 0 ]; then echo "Installing Redis" && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null && exit 0; fi; \
 	echo "Redis is needed: sudo apt-get install redis-server" >&2; exit 1
+
+# Only the programs are wanted: the tests' PostgreSQL has a folder and a port of its own, the system gets no cluster.
+postgres:
+	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then echo "Installing PostgreSQL" && mkdir -p /etc/postgresql-common && \
+		{ test -e /etc/postgresql-common/createcluster.conf || \
+			echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null && exit 0; fi; \
+	echo "The tests need PostgreSQL: sudo apt-get install postgresql" >&2; exit 1
 
 clean:
 	rm -rf .venv node_modules var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
