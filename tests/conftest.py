@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from asgiref.sync import SyncToAsync
 from channels.layers import channel_layers
+from django.db import connections
+from pytest_django import DjangoDbBlocker
 
 from progrock import history, registry
 from progrock.delay import trouble
@@ -21,6 +24,14 @@ def fresh() -> None:
     registry.store.cache_clear()
     history.forget()
     trouble.forget()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let go of the database, which cannot be dropped while the thread that async code asks it from is connected."""
+    yield
+    with django_db_blocker.unblock():
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result(10)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 
+from progrock import embedded
+from progrock.delay import Relay
 from progrock.embedded import Engine
 from tests import scripted
 
@@ -40,7 +43,11 @@ def service(remote: scripted.Remote, policy: dict[str, Any]) -> Iterator[None]:
 
 
 @pytest.fixture
-async def engine(service: None, transactional_db: None) -> AsyncIterator[Engine]:
+async def engine(service: None, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    monkeypatch.setattr(Relay, "last_message", 0.01)  # nothing more comes, and each test would wait for it
+    if connection.vendor != "sqlite":
+        # It refuses what several processes may share, where only a lock of ours could keep a second engine away.
+        monkeypatch.setattr(embedded, "_lock_path", lambda: None)
     engine = Engine()
     await engine.start()
     yield engine
