@@ -67,7 +67,7 @@ def test_memory_settings_are_refused_by_a_second_process(words: list[str]) -> No
         say(*words)
 
 
-@pytest.mark.parametrize("words", [["rundelay"], ["reconcile"], ["runworker", registry.CHANNEL]])
+@pytest.mark.parametrize("words", [["rundelay"], ["runworker", registry.CHANNEL]])
 def test_a_layer_that_is_not_there_is_named(on_redis: RedisServer, words: list[str]) -> None:
     with pytest.raises(CommandError, match="Expected one of the CHANNEL_LAYERS 'default', 'work', got 'wrok'"):
         say(*words, "--layer", "wrok")
