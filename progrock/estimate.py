@@ -30,7 +30,8 @@ ENOUGH_ALONE = 60 * SECOND
 CALM = 0.03
 """Time constant of the smoothing, as a share of what is left; a second comes on top."""
 BOUND = 0.25
-"""Share of what is left by which the expected end moves at most, at a look or in a second; a second comes on top."""
+LEEWAY = 2 * SECOND
+"""By this and by that share of what is left, the expected end moves at most, at one look or in one second."""
 
 PAUSE = 3
 """How many of its longest pauses of late a job may rest before nothing is promised any more."""
@@ -91,11 +92,11 @@ def observe(pace: Pace, percent: float | None, now: int, started: int, usual: in
             # What was watched of a stall says nothing of the pace; what nobody watched may have been work.
             stall = looked - until if until and looked > until else 0
             took, points = now - moved - stall, percent - last
-            gap = int(gap * (1 - points / WINDOW))
-            if gap < took:
-                gap = took
             if since:
                 since += stall
+                gap = int(gap * (1 - points / WINDOW))
+                if gap < took:
+                    gap = took
                 whole = percent - base
                 weight = points / (whole if whole < WINDOW else WINDOW)
                 each += (took / points - each) * (weight if weight < 1 else 1)
@@ -121,8 +122,8 @@ def observe(pace: Pace, percent: float | None, now: int, started: int, usual: in
             own = 0.0
 
     prior = 0.0
-    if usual > 0:
-        length = usual * 1000 if usual * 1000 < MOST else MOST
+    length = usual * 1000
+    if 0 < length < MOST:
         ahead = started + length - now
         if ahead > 0:
             if ahead > length:
@@ -139,16 +140,16 @@ def observe(pace: Pace, percent: float | None, now: int, started: int, usual: in
     elif not end:
         end = now + int(rest)
     else:
-        # What was shown last is what moves by no more than a share of it; near the end it must be quick.
+        # What was shown moves by no more than a share of it; what is overdue starts from now, to catch up at all.
         shown = end - looked if end > looked else 0
         passed = now - looked
+        if end < now:
+            end = now
         change = (now + rest - end) * passed / (passed + SECOND + CALM * (shown if shown < rest else rest))
-        bound = SECOND + BOUND * shown
+        bound = LEEWAY + BOUND * shown
         if passed < SECOND:
             bound *= passed / SECOND
         end += int(bound if change > bound else -bound if change < -bound else change)
-        if end < now:
-            end = now
     return Pace(last, moved, base, since, each, gap, now, end, until)
 
 
