@@ -175,7 +175,8 @@ def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Dec
     if _overdue(run, policy, now):
         return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
     percent = _percent(look.percent, snapshot.percent)
-    pace = observe(run.pace, percent, now, run.started, run.usual)
+    # As reported, so that a job that begins again out there is seen to.
+    pace = observe(run.pace, _percent(look.percent, None), now, run.started, run.usual)
     moved = snapshot.moved
     if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or moved is None:
         moved = _ms(now)

@@ -79,6 +79,8 @@ class JobWorker(SelfReschedulingConsumer):
         polls: dict[str, list[tuple[Lease, Run]]] = defaultdict(list)
         for lease, run in runs.values():
             if lease.key in rows:
+                if not run.snapshot.seq:  # just made, or made again
+                    run = replace(run, usual=await ausual(run.snapshot.service))
                 streams.append(self._guard([lease], self._alone(lease, run, rows[lease.key])))
             elif run.snapshot.state is State.CANCELLING:
                 streams.append(self._guard([lease], self._cancel(lease, run)))
@@ -158,8 +160,6 @@ class JobWorker(SelfReschedulingConsumer):
             return
         # Who wrote the intent may have died before it learned, or said, what came of the call.
         unsure = row.started is not None and (run.unsure or lease.attempt > 1 or not run.snapshot.seq)
-        if not run.snapshot.seq:
-            run = replace(run, usual=await ausual(row.service))
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
