@@ -3,6 +3,7 @@
 # make test   run every check and test
 # make bench  measure                 JOBS=200 SECONDS=20 CLICKS=15
 # make bench-delay                    JOBS=1000 EVERY_MS=1000 STEPS=20 WORKERS=1 SCHEDULERS=1 PEERS=1
+# make bench-jobs                     JOBS=1000 EVERY_MS=1000 STEPS=60
 # make lock   renew requirements/ and package-lock.json
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test bench bench-delay lock lint chromium redis postgres clean
+.PHONY: rock test bench bench-delay bench-jobs lock lint chromium redis postgres clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -30,6 +31,9 @@ lint: .venv/test.installed node_modules/.package-lock.json
 
 bench-delay: .venv/test.installed redis
 	@$(BIN)/python -m tests.benchmarks.delay
+
+bench-jobs: .venv/test.installed redis
+	@$(BIN)/python -m tests.benchmarks.jobs
 
 bench: .venv/test.installed
 	@$(BIN)/python -m tests.benchmarks.embedded

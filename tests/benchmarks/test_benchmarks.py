@@ -22,6 +22,18 @@ def test_make_bench_delay_ends_with_its_figures() -> None:
     assert {"steps_per_s", "cpu_s_per_1000", "late_p50_ms", "late_p99_ms"} <= figures.keys()
 
 
+def test_make_bench_jobs_ends_with_its_figures() -> None:
+    environment = {**os.environ, "JOBS": "10", "STEPS": "3", "EVERY_MS": "100"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", "tests.benchmarks.jobs"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert (figures["jobs"], figures["lost"], figures["db_writes_per_job"]) == (10, 0, 4.0)
+    assert figures["doubled"] >= 0
+    assert {"steps_per_s", "cpu_s_per_1000", "cpu_steady", "late_p50_ms", "late_p99_ms"} <= figures.keys()
+
+
 def test_make_bench_ends_with_its_figures() -> None:
     environment = {**os.environ, "JOBS": "5", "SECONDS": "1", "CLICKS": "1"}
     environment.pop("DJANGO_SETTINGS_MODULE", None)

@@ -1,0 +1,190 @@
+"""`make bench-jobs`: whole lives of jobs in real processes; the service answers at once, and nobody watches.
+
+A feeding process starts JOBS jobs with `jobs.astart`. One `rundelay` and one `runworker prog-rocker` look at each of
+them every EVERY_MS milliseconds, with 10 % jitter, for STEPS looks; then it has succeeded. On SQLite, or where
+DATABASE_URL says. The last line is one JSON object. `cpu_s_per_1000`: CPU of all processes and Redis in seconds for
+1,000 steps, starts and ends included, start-up of the processes left out; `cpu_steady`: the same while jobs neither
+start nor end. Lateness is from due to the worker's hands, by the store's clock. `db_writes_per_job` is what worker and
+feeder really wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from progrock import registry
+from progrock.delay import RedisStore
+from tests.benchmarks.figures import percentile
+from tests.processes import die_with_parent
+from tests.redis import RedisServer
+
+ROOT = Path(__file__).resolve().parents[2]
+STANDING = 2
+"""The reconciler's entry, and that of the relays."""
+
+
+class Processes:
+    """Redis, the scheduler, the worker and the feeder.
+
+    :param folder: where they leave what they saw.
+    """
+
+    def __init__(self, redis: RedisServer, folder: Path, *, jobs: int, every_ms: int, steps: int) -> None:
+        self._environment = {
+            **os.environ,
+            "DEBUG": "1",
+            "DJANGO_SETTINGS_MODULE": "tests.benchmarks.jobs_settings",
+            "REDIS_URL": redis.url,
+            "VAR_DIR": str(folder),
+            "STEPS_FOLDER": str(folder),
+            "JOBS": str(jobs),
+            "EVERY_MS": str(every_ms),
+            "STEPS": str(steps),
+        }
+        self._start("manage.py", "migrate", "-v0").wait(60)
+        self.scheduler = self._start("manage.py", "rundelay")
+        self.worker = self._start("manage.py", "runworker", registry.CHANNEL)
+        self._feeder = self._start("-m", "tests.benchmarks.feed", piped=True)
+        pids = [redis.pid, self.scheduler.pid, self.worker.pid, self._feeder.pid]
+        self._all = [psutil.Process(pid) for pid in pids]
+
+    def _start(self, *command: str, piped: bool = False) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE if piped else None
+        # Jobs are started faster than one worker takes them, which the feeder says of each.
+        level = "ERROR" if piped else "WARNING"
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**self._environment, "LOG_LEVEL": level},
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
+            preexec_fn=die_with_parent,
+        )
+
+    async def ready(self, store: RedisStore, within: float = 30) -> None:
+        """Wait until all of them are."""
+        assert await self.heard() == "ready"
+        until = time.monotonic() + within
+        while True:
+            status = await store.status()
+            if status.schedulers and any(reader.channel == registry.CHANNEL for reader in status.readers):
+                return
+            assert time.monotonic() < until, f"expected scheduler and worker within {within} s, got {status}"
+            await asyncio.sleep(0.1)
+
+    async def heard(self) -> str:
+        """Return what the feeder says next."""
+        assert self._feeder.stdout, "expected a feeder with a pipe"
+        line = await asyncio.to_thread(self._feeder.stdout.readline)
+        assert line, "expected the feeder to say something, it has ended"
+        return line.strip()
+
+    def tell(self) -> None:
+        """Have the feeder go on."""
+        assert self._feeder.stdin, "expected a feeder with a pipe"
+        self._feeder.stdin.write("\n")
+        self._feeder.stdin.flush()
+
+    def cpu(self) -> list[float]:
+        """Return the CPU seconds of each: Redis, scheduler, worker, feeder."""
+        return [sum(each.cpu_times()[:2]) for each in self._all]
+
+    def stop(self) -> None:
+        """Have all of them write down what they saw."""
+        for each in (self.worker, self.scheduler):
+            each.send_signal(signal.SIGTERM)
+        for each in (self.worker, self.scheduler, self._feeder):
+            each.wait(30)
+
+
+async def measure(*, jobs: int, every_ms: int, steps: int, within: float = 900) -> dict[str, Any]:
+    """Run it once and return the figures.
+
+    :param within: seconds after which it is given up.
+    """
+    with tempfile.TemporaryDirectory() as name, RedisServer() as redis:
+        folder = Path(name)
+        processes = Processes(redis, folder, jobs=jobs, every_ms=every_ms, steps=steps)
+        store = RedisStore.from_url(redis.url)
+        await processes.ready(store)
+        cpu, began = processes.cpu(), time.monotonic()
+        processes.tell()
+        assert await processes.heard() == "fed"
+        fed = time.monotonic() - began
+        steady = await _steady(processes, jobs, every_ms, steps, fed)
+        while await store.depth() > STANDING and time.monotonic() - began < within:
+            await asyncio.sleep(0.25)
+        seconds = time.monotonic() - began
+        used = [after - before for before, after in zip(cpu, processes.cpu(), strict=True)]
+        processes.tell()
+        succeeded = int(await processes.heard())
+        await store.aclose()
+        processes.stop()
+        late = array("q")
+        for file in folder.glob("*.late"):
+            late.frombytes(file.read_bytes())
+        looks, writes = (
+            sum(int(file.read_text()) for file in folder.glob(f"*.{kind}")) for kind in ("looks", "writes")
+        )
+    taken = len(late)
+    ordered = sorted(late)
+    cost = [each / taken * 1000 for each in used]
+    return {
+        "jobs": jobs,
+        "every_ms": every_ms,
+        "steps": steps,
+        "database": "postgresql" if os.environ.get("DATABASE_URL") else "sqlite",
+        "steps_per_s": round(taken / seconds),
+        "starts_per_s": round(jobs / fed),
+        "cpu_s_per_1000": round(sum(cost), 4),
+        "cpu_redis": round(cost[0], 4),
+        "cpu_scheduler": round(cost[1], 4),
+        "cpu_worker": round(cost[2], 4),
+        "cpu_feeder": round(cost[3], 4),
+        "cpu_steady": steady,
+        "late_p50_ms": percentile(ordered, 0.5),
+        "late_p99_ms": percentile(ordered, 0.99),
+        "db_writes_per_job": round(writes / jobs, 2),
+        "lost": jobs - succeeded,
+        # Each job has one step that starts it, and its looks.
+        "doubled": taken - looks - jobs,
+    }
+
+
+async def _steady(processes: Processes, jobs: int, every_ms: int, steps: int, fed: float) -> float | None:
+    """Return the CPU seconds of 1,000 steps while all jobs go on; None if there is hardly such a time."""
+    settle = 2 * every_ms / 1000
+    # The first job to end is the first that was started, at the earliest after looks that all came early.
+    seconds = steps * every_ms / 1000 * 0.9 - fed - 2 * settle
+    if seconds < 5:
+        return None
+    await asyncio.sleep(settle)
+    before, began = sum(processes.cpu()), time.monotonic()
+    await asyncio.sleep(seconds)
+    taken = jobs * (time.monotonic() - began) * 1000 / every_ms
+    return round((sum(processes.cpu()) - before) / taken * 1000, 4)
+
+
+def main() -> None:
+    """Run it as the environment says."""
+    jobs, every_ms, steps = (
+        int(os.environ.get(name, default)) for name, default in (("JOBS", 1000), ("EVERY_MS", 1000), ("STEPS", 60))
+    )
+    print(json.dumps(asyncio.run(measure(jobs=jobs, every_ms=every_ms, steps=steps))))
+
+
+if __name__ == "__main__":
+    main()
