@@ -217,6 +217,63 @@ async def test_a_job_that_fails_says_why(rock: Rock, untroubled: SynthProcess) -
 
 
 @both
+async def test_a_job_that_failed_is_tried_again_in_its_place(rock: Rock, untroubled: SynthProcess) -> None:
+    track = rock.tracks.first
+    failed = await (await rock.rock(4)).get_attribute("data-job")
+    await rock.state(track, "running")
+    untroubled.trouble({"kind": "forget", "ids": "all"})
+    await rock.state(track, "failed")
+    await expect(track).not_to_contain_text("attempt")
+    untroubled.call("DELETE", "/v1/trouble")
+    await track.get_by_role("button", name="Retry").click()
+    await expect(track).to_contain_text("attempt 2")
+    assert await track.get_attribute("data-job") != failed
+    await rock.state(track, "succeeded", within=20)
+    await rock.page.reload()
+    await rock.state(track, "succeeded")
+    await expect(track).to_contain_text("attempt 2")
+    await expect(rock.tracks).to_have_count(1)
+    await expect(track.get_by_role("button", name="Retry")).to_have_count(0)
+
+
+async def test_a_retry_by_keyboard_comes_to_a_second_tab_too(
+    rock: Rock, context: BrowserContext, server: ServerProcess
+) -> None:
+    await rock.rock(20)
+    second = await new_page(context, server)
+    track = rock.tracks.first
+    await rock.state(track, "running")
+    await track.get_by_role("button", name="Cancel").focus()
+    await rock.page.keyboard.press("Space")
+    await rock.state(track, "cancelled")
+    await second.state(second.tracks.first, "cancelled")
+    await rock.page.keyboard.press("Tab")
+    await expect(track.get_by_role("button", name="Retry")).to_be_focused()
+    cancelled = await track.get_attribute("data-job")
+
+    async def retried() -> bool:
+        await rock.page.keyboard.press("Enter")
+        return await track.get_attribute("data-job") != cancelled
+
+    await until(retried)
+    for page in (rock, second):
+        await page.state(page.tracks.first, "running")
+        await expect(page.tracks.first).to_contain_text("attempt 2")
+        await expect(page.tracks).to_have_count(1)
+
+
+async def test_a_click_meant_for_retry_does_not_cancel(rock: Rock) -> None:
+    track = rock.tracks.first
+    await rock.rock(3)
+    await rock.state(track, "running")
+    await track.get_by_role("button", name="Cancel").click()
+    await rock.state(track, "cancelled")
+    await expect(track.get_by_role("button", name="Retry")).to_be_visible()
+    await track.locator("prog-rock").evaluate(CLICK_TWICE)
+    await rock.state(track, "succeeded")
+
+
+@both
 async def test_a_remote_in_trouble_is_shown_while_it_lasts(rock: Rock, untroubled: SynthProcess) -> None:
     track = await rock.rock(5)
     await rock.state(track, "running")
@@ -267,6 +324,20 @@ async def test_the_page_of_2017_works_unchanged(browser: Browser, server: Server
     assert len(set(numbers)) >= 5
     assert await value.inner_text() == "100%"
     await context.close()
+
+
+CLICK_TWICE = """
+async (element) => {
+  const button = element.shadowRoot.querySelector('button');
+  const end = performance.now() + 5000;
+  while (button.part.contains('retry') && performance.now() < end) {
+    button.click();
+    await new Promise(requestAnimationFrame);
+  }
+  if (!button.part.contains('cancel')) throw new Error('It was not tried again.');
+  button.click();
+}
+"""
 
 
 PAGE_OF_2017 = """

@@ -1,5 +1,5 @@
 // @ts-check
-// <prog-rock job="…" src="/prog/">: one job, shown as it is, with a way to cancel it, or to try it again.
+// <prog-rock job="…" src="/prog/">: one job, shown as it is, with a way to cancel it or try it again.
 
 import { ProgRock } from './client.js';
 import { style } from './style.js';
@@ -10,7 +10,7 @@ import { announcement, condition, reason, status, timeLeft } from './words.js';
 /** How a job ended, in the words of ProgressEvent. @type {Partial<Record<string, string>>} */
 const ENDINGS = { succeeded: 'load', failed: 'error', cancelled: 'abort' };
 
-/** What a button became is not what was clicked, if it was clicked that soon after; in milliseconds. */
+/** For how long a button that changed takes no click, which would be meant for what it was; in milliseconds. */
 const REFLEX = 400;
 
 /** @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {string} part @param {Node[]} children */
@@ -32,10 +32,11 @@ function slot(name, ...fallback) {
 /**
  * Attributes in: `job`, `src`. Attributes out, for styles: `state`, `progress`, `complete`, `misses`, and
  * `condition` (the worst of `disconnected`, `late`, `retrying`, `quiet`, `stalled`; absent while all is well).
- * `job` becomes the name of the new job when this one is tried again.
+ * `job` changes when the job is tried again, for that is a new job.
  * Events: `progress`, then one of `load`, `error`, `abort`, then `loadend`, each a ProgressEvent.
  * Slots: the default is shown until the first snapshot, `title` replaces the title, `extra` comes last.
- * Parts: base head title percent bar fill foot words status attempt message actions left file cancel retry live refused.
+ * Parts: base head title percent bar fill foot words status message attempt actions left file live refused,
+ * and `cancel` or `retry`, which is the button.
  */
 export class ProgRockElement extends HTMLElement {
   static observedAttributes = ['job', 'src'];
@@ -48,7 +49,8 @@ export class ProgRockElement extends HTMLElement {
   /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
   /** What the server said about a wish of ours, until the next snapshot. */ #refusal = '';
   #asking = false;
-  /** When cancel and retry took each other's place. */ #swapped = -Infinity;
+  /** @type {'' | 'cancel' | 'retry'} what the button does */ #offer = '';
+  #fresh = false;
 
   #fallback = slot();
   #title = element('span', 'title');
@@ -56,13 +58,12 @@ export class ProgRockElement extends HTMLElement {
   #fill = element('div', 'fill');
   #bar = element('div', 'bar', this.#fill);
   #status = element('span', 'status');
-  #attempt = element('span', 'attempt');
   #message = element('span', 'message');
+  #attempt = element('span', 'attempt');
   #left = element('span', 'left');
-  #file = element('a', 'file');
-  #cancel = element('button', 'cancel');
-  #retry = element('button', 'retry');
-  #actions = element('div', 'actions', this.#left, this.#file, this.#cancel, this.#retry);
+  #file = element('a', 'file', new Text('Open the file'));
+  #button = element('button', 'cancel');
+  #actions = element('div', 'actions', this.#left, this.#file, this.#button);
   #live = element('div', 'live');
   #refused = element('div', 'refused');
   #base = element(
@@ -70,7 +71,7 @@ export class ProgRockElement extends HTMLElement {
     'base',
     element('div', 'head', slot('title', this.#title), this.#percent),
     this.#bar,
-    element('div', 'foot', element('div', 'words', this.#status, this.#attempt, this.#message), this.#actions),
+    element('div', 'foot', element('div', 'words', this.#status, this.#message, this.#attempt), this.#actions),
     slot('extra'),
   );
 
@@ -84,9 +85,10 @@ export class ProgRockElement extends HTMLElement {
     this.#bar.ariaValueMax = '100';
     this.#live.role = 'status';
     this.#live.ariaLive = 'polite';
-    for (const button of [this.#cancel, this.#retry]) button.type = 'button';
-    this.#cancel.addEventListener('click', () => this.#settled() && this.cancel());
-    this.#retry.addEventListener('click', () => this.#settled() && this.retry());
+    this.#button.type = 'button';
+    this.#button.addEventListener('click', () => {
+      if (this.#offer && this.#button.ariaDisabled !== 'true') this[this.#offer]();
+    });
     this.#base.tabIndex = -1;
     this.#base.hidden = true;
     root.append(this.#fallback, this.#refused, this.#base, this.#live);
@@ -113,7 +115,7 @@ export class ProgRockElement extends HTMLElement {
 
   /** Ask for the job to be cancelled; what comes of it is shown. @returns {Promise<void>} */
   async cancel() {
-    if (this.#shown && !this.#shown.complete && this.#shown.state !== 'cancelling') await this.#ask('cancel');
+    if (!this.#shown?.complete && this.#shown?.state !== 'cancelling') await this.#ask('cancel');
   }
 
   /** Ask for a job that is over to be tried again; the new job takes its place here. @returns {Promise<void>} */
@@ -128,19 +130,13 @@ export class ProgRockElement extends HTMLElement {
     this.#asking = true;
     this.#refusal = '';
     this.#render();
-    try {
-      const answer = await this.#client[action](job);
-      if (this.#job === job && answer.job !== job) this.setAttribute('job', answer.job);
-    } catch (error) {
-      if (this.#job === job) this.#refusal = `Could not ${action}. ${error instanceof Error ? error.message : ''}`;
-    }
+    const answer = await this.#client[action](job).catch((/** @type {Error} */ error) => error);
+    // The page may show another job by now.
     if (this.#job !== job) return;
     this.#asking = false;
+    if (answer instanceof Error) this.#refusal = `Could not ${action}. ${answer.message}`;
+    else if (answer.job !== job) return this.setAttribute('job', answer.job);
     this.#render();
-  }
-
-  #settled() {
-    return performance.now() - this.#swapped > REFLEX;
   }
 
   #begin() {
@@ -224,7 +220,7 @@ export class ProgRockElement extends HTMLElement {
     }
     const { since, told } = client.last(this.#job) ?? { since: 0, told: 0 };
     const connected = client.connection.state === 'open';
-    const { state, progress, complete, percent, title, misses, attempt } = snapshot;
+    const { state, progress, complete, percent, title, misses, attempt, file } = snapshot;
     const odd = condition(snapshot, since, connected, told);
     // An estimate from before the trouble would be a promise.
     const left = odd ? '' : timeLeft(snapshot, since);
@@ -242,9 +238,8 @@ export class ProgRockElement extends HTMLElement {
     this.#title.textContent = title;
     this.#percent.textContent = percent === null && !complete ? '' : `${progress} %`;
     this.#status.textContent = status(snapshot, since, connected, told);
+    this.#message.textContent = [this.#refusal, reason(snapshot)].filter(Boolean).join(' ');
     this.#attempt.textContent = attempt > 1 ? `attempt ${attempt}` : '';
-    this.#attempt.hidden = attempt < 2;
-    this.#message.textContent = this.#refusal || reason(snapshot);
     this.#left.textContent = left;
     this.#left.hidden = !left;
     this.style.setProperty('--_progress', String((percent ?? progress) / 100));
@@ -254,28 +249,29 @@ export class ProgRockElement extends HTMLElement {
     this.#bar.ariaValueNow = percent === null && !complete ? null : String(progress);
     this.#bar.ariaValueText = [percent === null ? '' : `${progress} %`, left].filter(Boolean).join(', ') || null;
 
-    this.#file.hidden = snapshot.file === null;
-    if (snapshot.file !== null) {
-      this.#file.href = client.file(this.#job);
-      this.#file.textContent = 'Open the file';
-      this.#file.ariaLabel = `Open the file: ${title}`;
-      this.#file.type = snapshot.file;
+    this.#file.hidden = !file;
+    this.#file.href = client.file(this.#job);
+    this.#file.type = file ?? '';
+    this.#file.ariaLabel = `Open the file: ${title}`;
+
+    const offer = !complete ? 'cancel' : state === 'succeeded' ? '' : 'retry';
+    if (offer !== this.#offer) {
+      // It must not take the keyboard's place on the page with it, nor be pressed by a key that is held down.
+      if (this.shadowRoot?.activeElement === this.#button) this.#base.focus();
+      this.#fresh = Boolean(this.#offer);
+      setTimeout(() => {
+        this.#fresh = false;
+        this.#render();
+      }, REFLEX);
+      this.#offer = offer;
+      this.#button.setAttribute('part', offer);
     }
-
-    this.#offer(this.#cancel, 'Cancel', !complete);
-    this.#offer(this.#retry, 'Retry', complete && state !== 'succeeded');
+    this.#button.hidden = !offer;
+    this.#button.ariaDisabled = String(this.#asking || this.#fresh || state === 'cancelling');
+    const words = offer === 'retry' ? 'Retry' : 'Cancel';
+    this.#button.textContent = this.#asking && !connected ? `${words} once connected` : words;
+    this.#button.ariaLabel = `${this.#button.textContent}: ${title}`;
   };
-
-  /** @param {HTMLElement} button @param {string} words @param {boolean} offered */
-  #offer(button, words, offered) {
-    if (button.hidden && offered) this.#swapped = performance.now();
-    // A button that goes must not take the keyboard's place on the page with it.
-    if (!offered && this.shadowRoot?.activeElement === button) this.#base.focus();
-    button.hidden = !offered;
-    button.ariaDisabled = String(this.#asking || this.#shown?.state === 'cancelling');
-    button.textContent = this.#asking && this.#client?.connection.state !== 'open' ? `${words} once connected` : words;
-    button.ariaLabel = `${button.textContent}: ${this.#shown?.title}`;
-  }
 }
 
 if (!customElements.get('prog-rock')) customElements.define('prog-rock', ProgRockElement);

@@ -30,8 +30,7 @@ export function style() {
   transform: scaleX(var(--_progress, 0)); transform-origin: 0 50%; transition: transform 0.3s linear;
 }
 :dir(rtl) [part=fill] { transform-origin: 100% 50%; }
-[part=status], [part=attempt], [part=message] { font-size: 0.875em; overflow-wrap: anywhere; }
-[part=words] { display: flex; flex-wrap: wrap; gap: 0 0.75em; min-inline-size: 0; }
+[part=words] { display: flex; flex-wrap: wrap; gap: 0 0.75em; min-inline-size: 0; font-size: 0.875em; overflow-wrap: anywhere; }
 [part=actions] { display: flex; flex: none; gap: 0 1em; align-items: baseline; justify-content: end; font-size: 0.875em; }
 [part=left] { white-space: nowrap; font-variant-numeric: tabular-nums; }
 button { font: inherit; }
@@ -39,7 +38,6 @@ button[aria-disabled=true] { opacity: 0.65; cursor: default; }
 a { color: inherit; }
 :host([condition]) [part=fill] { opacity: 0.55; }
 :host([state=failed]) [part=fill], :host([state=cancelled]) [part=fill] { background: var(--_ink); opacity: 0.35; }
-[part=attempt] { white-space: nowrap; }
 :host([state=failed]) [part=status] { color: var(--_bad); font-weight: 600; }
 [part=live] {
   position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;

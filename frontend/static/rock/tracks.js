@@ -64,7 +64,7 @@ export class Tracks {
       if (attempt <= track.attempt) return;
       this.#follow(track, snapshot);
     }
-    if (track.title !== snapshot.title) this.#name(track, snapshot.title);
+    if (track.title !== snapshot.title) this.#name(track, snapshot);
     track.line.dataset.state = snapshot.state;
     if (snapshot.state === 'succeeded' && snapshot.file?.startsWith('audio/') && !track.player) {
       track.player = waveform(this.#file(job), readTitle(snapshot.title).name);
@@ -94,15 +94,17 @@ export class Tracks {
     Object.assign(track, { job, attempt });
     track.line.dataset.job = job;
     track.view.setAttribute('job', job);
+    track.title = '';
     track.player?.remove();
     track.player = null;
   }
 
-  /** A service may find its title later than the job its start. @param {Track} track @param {string} title */
-  #name(track, title) {
+  /** A service may find its title later than the job its start. @param {Track} track @param {Snapshot} snapshot */
+  #name(track, { title, attempt }) {
     const { name, meter, tempo } = readTitle(title);
+    const words = [tempo && `${tempo} bpm`, attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(', ');
     track.title = title;
-    track.heading.replaceChildren(element('h2', '', name), ...(tempo ? [element('span', 'tempo', `${tempo} bpm`)] : []));
+    track.heading.replaceChildren(element('h2', '', name), ...(words ? [element('span', 'tempo', words)] : []));
     track.signature.role = meter ? 'img' : null;
     track.signature.ariaLabel = meter ? `${meter.beats}/${meter.unit}` : null;
     const digits = meter ? [meter.beats, meter.unit] : [];
