@@ -283,6 +283,21 @@ async def test_a_remote_in_trouble_is_shown_while_it_lasts(rock: Rock, untrouble
     await rock.state(track, "succeeded", within=20)
 
 
+@pytest.mark.parametrize("server", ["apart"], indirect=True)
+async def test_a_delay_of_our_own_is_not_blamed_on_the_remote(rock: Rock, server: ServerProcess) -> None:
+    track = await rock.rock(8)
+    await rock.state(track, "running")
+    worker, _ = server.beside
+    worker.kill()
+    try:
+        # Only a second answer of the server's, after 12 s of silence each, may tell the page that nobody has looked.
+        await expect(track).to_contain_text("The delay is on our side", timeout=40_000)
+        await expect(track).not_to_contain_text("asking again")
+    finally:
+        worker.spawn()
+    await rock.state(track, "succeeded", within=40)
+
+
 async def test_markup_from_the_remote_stays_text(rock: Rock, untroubled: SynthProcess) -> None:
     evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
     render = {"id": "x", "title": evil, "meter": evil, "tempo": evil, "state": "running", "message": evil}
