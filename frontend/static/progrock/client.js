@@ -5,9 +5,8 @@ import { spread } from './backoff.js';
 import { Connection } from './connection.js';
 import { ProgRockError, Questions } from './questions.js';
 import { readSnapshot, supersedes } from './snapshot.js';
-import { uuid } from './uuid.js';
 
-export { ProgRockError, uuid };
+export { ProgRockError };
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
 /** @typedef {import('./questions.js').Frame} Frame */
@@ -19,6 +18,9 @@ const ANSWERS = { start: 'accepted', watch: 'snapshot', cancel: 'snapshot', retr
 const shared = new Map();
 
 const ignore = () => {};
+
+/** A random name; crypto.randomUUID is missing where the page is not a secure context. */
+const unique = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
 
 /**
  * How old a snapshot was when the server gave it as an answer: server time against server time.
@@ -84,8 +86,8 @@ export class ProgRock extends EventTarget {
   }
 
   /**
-   * The last word on a job, how many milliseconds ago it came, and how old it was when the server last said
-   * that it is still the last.
+   * The last word on a job, how many milliseconds ago that was, and how many of them were over when the server
+   * last had nothing newer.
    *
    * @param {string} job
    * @returns {{snapshot: Snapshot, since: number, told: number} | null}
@@ -112,8 +114,8 @@ export class ProgRock extends EventTarget {
    * @param {{service?: string, params?: Record<string, unknown>, key?: string}} [wish]
    * @returns {Promise<Snapshot>}
    */
-  start({ service, params, key = uuid() } = {}) {
-    return this.#ask({ action: 'start', ...(service && { service }), ...(params && { params }), key });
+  start({ service, params, key = unique() } = {}) {
+    return this.#ask({ action: 'start', service, params, key });
   }
 
   /**
@@ -157,7 +159,7 @@ export class ProgRock extends EventTarget {
   }
 
   /**
-   * Try again a job that is over. Resolves with the first snapshot of the new job, which is followed.
+   * Try a job again that is over: start the new job that does, and follow it.
    *
    * @param {string} job
    * @returns {Promise<Snapshot>}

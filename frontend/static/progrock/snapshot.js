@@ -2,38 +2,11 @@
 // What a snapshot is, how to read one from a stranger, and which of two to keep.
 
 /** @typedef {'pending' | 'running' | 'cancelling' | 'succeeded' | 'failed' | 'cancelled'} State */
-
-/**
- * The whole visible state of a job, as in docs/reference/protocol.md.
- *
- * @typedef {object} Snapshot
- * @property {string} job
- * @property {number} seq
- * @property {string} service
- * @property {string} title
- * @property {State} state
- * @property {number} progress integer 0 to 100
- * @property {boolean} complete
- * @property {number | null} percent the same, exact, or null while nobody knows
- * @property {string} message
- * @property {number} misses
- * @property {number | null} left milliseconds
- * @property {string | null} file media type
- * @property {unknown} result
- * @property {{code: string, message: string} | null} error
- * @property {number} created server time
- * @property {number} at server time
- * @property {number | null} heard server time
- * @property {number | null} moved server time
- * @property {number | null} due server time of our next look
- * @property {boolean} stalled the service answers, and nothing moves
- * @property {number} attempt integer from 1
- * @property {string | null} retry_of the job that this one tries again
- */
+/** @typedef {NonNullable<ReturnType<typeof readSnapshot>>} Snapshot the keys are those of docs/reference/protocol.md */
 
 /** @type {ReadonlySet<string>} */
-const STATES = new Set(['pending', 'running', 'cancelling', 'succeeded', 'failed', 'cancelled']);
 const FINAL = new Set(['succeeded', 'failed', 'cancelled']);
+const STATES = new Set(['pending', 'running', 'cancelling', ...FINAL]);
 
 /** @param {unknown} value @returns {value is Record<string, unknown>} */
 export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -50,7 +23,6 @@ const amount = (value, most = Number.MAX_SAFE_INTEGER) =>
  * without. What else is missing or broken is left empty: a title is no reason to lose a percentage.
  *
  * @param {unknown} value
- * @returns {Snapshot | null}
  */
 export function readSnapshot(value) {
   if (!isObject(value)) return null;

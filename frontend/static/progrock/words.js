@@ -6,8 +6,12 @@
 
 /** An answer older than this is worth a word. */
 export const QUIET_AFTER = 5_000;
-/** A look gives the service ten seconds. One that is later than that has not begun: the delay is ours. */
+/** A look takes ten seconds at most. One that is later has not begun: the delay is ours. */
 export const LATE_AFTER = 11_000;
+
+const STATES = {
+  pending: 'Waiting', running: 'Running', cancelling: 'Cancelling', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled',
+};
 
 /** Between a number and its unit, which belong on one line. */
 const NB = '\u00a0';
@@ -20,9 +24,9 @@ const NB = '\u00a0';
 export function duration(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   const minutes = Math.floor(seconds / 60);
-  const hours = Math.floor(minutes / 60);
-  const units = hours ? [`${hours}${NB}h`, minutes % 60 && `${minutes % 60}${NB}min`] : [`${minutes}${NB}min`, seconds % 60 && `${seconds % 60}${NB}s`];
-  return minutes ? units.filter(Boolean).join(NB) : `${seconds}${NB}s`;
+  if (!minutes) return `${seconds}${NB}s`;
+  const [most, large, rest, small] = minutes < 60 ? [minutes, 'min', seconds % 60, 's'] : [Math.floor(minutes / 60), 'h', minutes % 60, 'min'];
+  return `${most}${NB}${large}${rest ? `${NB}${rest}${NB}${small}` : ''}`;
 }
 
 /**
@@ -39,8 +43,7 @@ export function timeLeft(snapshot, since) {
 }
 
 /**
- * How long ago the service was heard of, or the job moved: server time against server time, plus what has
- * passed here.
+ * How long ago the service answered, or the job moved: server time against server time, plus what passed here.
  *
  * @param {Snapshot} snapshot
  * @param {number} since
@@ -66,8 +69,7 @@ export function lateness({ at, due }, since) {
  * @param {Snapshot} snapshot
  * @param {number} since
  * @param {boolean} connected
- * @param {number} [told] the `since` at which the server last said that it knows nothing newer: a page that was
- *   not told, or slept, does not know who is late
+ * @param {number} [told] the `since` of the server's last word on it: who slept does not know who is late
  * @returns {Condition}
  */
 export function condition(snapshot, since, connected, told = 0) {
@@ -92,14 +94,6 @@ export function condition(snapshot, since, connected, told = 0) {
 export function status(snapshot, since, connected, told) {
   const age = duration(ago(snapshot, since, 'heard'));
   const heard = snapshot.heard === null ? `nothing heard for ${age}` : `last answer ${age} ago`;
-  switch (snapshot.state) {
-    case 'succeeded':
-      return 'Done';
-    case 'failed':
-      return 'Failed';
-    case 'cancelled':
-      return 'Cancelled';
-  }
   switch (condition(snapshot, since, connected, told)) {
     case 'disconnected':
       return 'Connection lost. This is how it stood.';
@@ -114,8 +108,7 @@ export function status(snapshot, since, connected, told) {
       return `Still ${snapshot.state === 'cancelling' ? 'cancelling' : 'going'}, ${heard}${still}`;
     }
   }
-  if (snapshot.state === 'pending') return 'Waiting';
-  return snapshot.state === 'cancelling' ? 'Cancelling' : 'Running';
+  return STATES[snapshot.state];
 }
 
 /**
@@ -135,23 +128,12 @@ export function reason(snapshot) {
  * @param {Snapshot} now
  */
 export function announcement(before, now) {
-  if (before?.state !== now.state) {
-    // What was over before anybody looked is no news.
-    if (!before && now.complete) return '';
-    switch (now.state) {
-      case 'running':
-        return before ? `${now.title}: started` : '';
-      case 'cancelling':
-        return `${now.title}: cancelling`;
-      case 'succeeded':
-        return `${now.title}: done`;
-      case 'cancelled':
-        return `${now.title}: cancelled`;
-      case 'failed':
-        return `${now.title}: failed. ${reason(now)}`;
-    }
+  // What stood so before anybody looked is no news.
+  if (!before && (now.complete || now.state === 'running')) return '';
+  if (before?.state !== now.state && now.state !== 'pending') {
+    const words = now.state === 'running' ? 'started' : STATES[now.state].toLowerCase();
+    return `${now.title}: ${words}${now.state === 'failed' ? `. ${reason(now)}` : ''}`;
   }
   const quarter = Math.floor(now.progress / 25);
-  if (before && !now.complete && quarter > Math.floor(before.progress / 25)) return `${now.title}: ${quarter * 25} percent`;
-  return '';
+  return before && quarter > Math.floor(before.progress / 25) ? `${now.title}: ${quarter * 25} percent` : '';
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // The demo page: the record and its button, my tracks, and how the connection is.
 
-import { ProgRock, uuid } from '../progrock/client.js';
+import { ProgRock } from '../progrock/client.js';
 import '../progrock/prog-rock.js';
 import { condition, duration } from '../progrock/words.js';
 import { record } from './record.js';
@@ -84,7 +84,7 @@ async function rockOut(event) {
   button.ariaBusy = 'true';
   refusal.textContent = client.connection.state === 'open' ? '' : 'Not connected. It starts as soon as the connection is back.';
   try {
-    await client.start({ params: chosen(), key: uuid() });
+    await client.start({ params: chosen() });
     refusal.textContent = '';
   } catch (error) {
     const { code = '', message = '' } = /** @type {{code?: string, message?: string}} */ (error);
