@@ -83,7 +83,7 @@ test('every state has its line', () => {
     Running: status(made(), 0, true),
     'Still going, last answer 12 s ago': status(made(silent), 0, true),
     'Still cancelling, last answer 12 s ago': status(made({ ...silent, state: 'cancelling' }), 0, true),
-    'Still waiting, since 9 s': status(made({ state: 'pending', heard: null, at: 1000, created: 1000, due: 1000 }), 9000, true),
+    'Still waiting after 9 s': status(made({ state: 'pending', heard: null, at: 1000, created: 1000, due: 1000 }), 9000, true),
     'Still going, last answer 2 s ago, no movement for 3 min 2 s': status(made(still), 2000, true, 0),
     'Still cancelling, last answer 2 s ago, no movement for 3 min 2 s': status(made({ ...still, state: 'cancelling' }), 2000, true, 0),
     'Still going, last answer 12 s ago, no movement for 3 min 12 s': status(made(still), 12_000, true, 0),

@@ -103,7 +103,7 @@ export function status(snapshot, since, connected, told) {
       return `No answer, asking again. ${snapshot.misses} ${snapshot.misses === 1 ? 'try' : 'tries'}, ${heard}`;
     case 'quiet':
     case 'stalled': {
-      if (snapshot.state === 'pending') return `Still waiting, since ${age}`;
+      if (snapshot.state === 'pending') return `Still waiting after ${age}`;
       const still = snapshot.stalled ? `, no movement for ${duration(ago(snapshot, since, 'moved'))}` : '';
       return `Still ${snapshot.state === 'cancelling' ? 'cancelling' : 'going'}, ${heard}${still}`;
     }
