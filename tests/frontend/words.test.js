@@ -87,9 +87,9 @@ test('every state has its line', () => {
     'Still going, last answer 2 s ago, no movement for 3 min 2 s': status(made(still), 2000, true, 0),
     'Still cancelling, last answer 2 s ago, no movement for 3 min 2 s': status(made({ ...still, state: 'cancelling' }), 2000, true, 0),
     'Still going, last answer 12 s ago, no movement for 3 min 12 s': status(made(still), 12_000, true, 0),
-    'Still going, nothing heard for 11 s': status(made({ ...silent, heard: null, created: 9000 }), 0, true, 0),
+    'Still going, nothing heard yet': status(made({ ...silent, heard: null, created: 9000 }), 0, true, 0),
     'Waiting for our turn to look, 20 s late. The delay is on our side.': status(made(late), 20_200, true, 12_000),
-    'No answer, asking again. 2 tries, nothing heard for 9 s':
+    'No answer, asking again. 2 tries, nothing heard yet':
       status(made({ misses: 2, heard: null, at: 10_000, created: 1000 }), 0, true),
     'No answer, asking again. 1 try, last answer 2 s ago': status(made({ misses: 1 }), 2000, true),
     'No answer, asking again. 3 tries, last answer 2 s ago': status(made({ misses: 3 }), 2000, true),

@@ -93,7 +93,7 @@ export function condition(snapshot, since, connected, told = 0) {
  */
 export function status(snapshot, since, connected, told) {
   const age = duration(ago(snapshot, since, 'heard'));
-  const heard = snapshot.heard === null ? `nothing heard for ${age}` : `last answer ${age} ago`;
+  const heard = snapshot.heard === null ? 'nothing heard yet' : `last answer ${age} ago`;
   switch (condition(snapshot, since, connected, told)) {
     case 'disconnected':
       return 'Connection lost. This is how it stood.';
