@@ -331,7 +331,8 @@ def snapshot_of(row: Job) -> Snapshot:
         error=Failure(row.error, row.message) if row.error else None,
         at=_ms(row.changed),
         moved=_ms(row.started) if row.started else None,
-        due=None if row.finished else _ms(row.changed),
+        # A row knows when it was to be begun, and of no later look.
+        due=None if row.started or row.finished else _ms(row.changed),
         attempt=row.attempt,
         retry_of=str(row.retry_of_id) if row.retry_of_id else None,
     )

@@ -27,6 +27,7 @@ from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
 from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, expired, fail
+from ..writes import Writes
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class JobWorker(SelfReschedulingConsumer):
 
     def __init__(self) -> None:
         super().__init__(registry.store())
+        self._writes = Writes()
 
     async def steps(self, leases: Sequence[Lease]) -> Outcomes:
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
@@ -165,7 +167,7 @@ class JobWorker(SelfReschedulingConsumer):
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
             now = timezone.now()
             pending = Job.objects.filter(pk=row.pk, state=State.PENDING)
-            if not await pending.aupdate(state=State.RUNNING, started=now, changed=now):
+            if not await self._writes.update(pending, state=State.RUNNING, started=now, changed=now):
                 yield lease, Again(0, attempt=lease.attempt)  # cancelled just now: look again
                 return
         await updates.publish([(run.owner, run.snapshot)])
@@ -184,7 +186,7 @@ class JobWorker(SelfReschedulingConsumer):
             stream = self._settle_all([(lease, decision)])
             # Nobody else's: a start that came twice must not take the place of the one that is looked at.
             mine = Job.objects.filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
-            if not await mine.aupdate(remote=answer.remote, title=decision.run.snapshot.title):
+            if not await self._writes.update(mine, remote=answer.remote, title=decision.run.snapshot.title):
                 # It ended, or began another time, while we started it.
                 await self._ask(service.cancel(answer.remote))
                 yield lease, Again(0, attempt=lease.attempt, nudged=True)
@@ -277,14 +279,14 @@ class JobWorker(SelfReschedulingConsumer):
         if not self.holds(lease):
             return
         try:
-            ended = await _end(run)
+            ended = await self._end(run)
         except (IntegrityError, DataError, ValueError) as trouble:
             # What the service gave cannot be stored, and never will be.
             logger.error("The end of job %s cannot be stored: %s", run.snapshot.job, trouble)
             bare = replace(run.snapshot, title="", file=None, result=None)
             message = "The service's answer cannot be stored."
             run = fail(replace(run, remote="", snapshot=bare), "nonsense", message, lease.at)
-            ended = await _end(run)
+            ended = await self._end(run)
         snapshot = run.snapshot
         if not ended:
             async for outcome in self._over(lease, await Job.objects.filter(pk=snapshot.job).afirst()):
@@ -295,6 +297,24 @@ class JobWorker(SelfReschedulingConsumer):
         if service is not None and run.remote and snapshot.error and snapshot.error.code == "deadline":
             await self._ask(service.cancel(run.remote))
         yield lease, Done()
+
+    async def _end(self, run: Run) -> int:
+        """Commit the end of a job that has none, and return how many rows that were."""
+        snapshot, now = run.snapshot, timezone.now()
+        return await self._writes.update(
+            Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED),
+            state=snapshot.state,
+            title=snapshot.title,
+            remote=run.remote,
+            message=snapshot.message[:500],
+            percent=snapshot.percent,
+            file=snapshot.file,
+            result=snapshot.result,
+            error=snapshot.error.code if snapshot.error else "",
+            seq=snapshot.seq,
+            changed=now,
+            finished=now,
+        )
 
     async def _over(self, lease: Lease, row: Job | None) -> Outcomes:
         """Drop the entry of a job whose row is gone, or has ended: by whom, and whether they told, is not known."""
@@ -330,21 +350,3 @@ def _checked(answer: Started | Miss) -> Started | Miss:
     if isinstance(answer, Miss) or (0 < len(answer.remote) <= 200 and answer.remote.isprintable()):
         return answer
     return Miss("nonsense", "The service's name for the job makes no sense.")
-
-
-async def _end(run: Run) -> int:
-    """Commit the end of a job that has none, and return how many rows that were."""
-    snapshot, now = run.snapshot, timezone.now()
-    return await Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED).aupdate(
-        state=snapshot.state,
-        title=snapshot.title,
-        remote=run.remote,
-        message=snapshot.message[:500],
-        percent=snapshot.percent,
-        file=snapshot.file,
-        result=snapshot.result,
-        error=snapshot.error.code if snapshot.error else "",
-        seq=snapshot.seq,
-        changed=now,
-        finished=now,
-    )

@@ -275,17 +275,17 @@ async def test_a_service_that_is_gone_from_the_settings_fails_its_jobs(remote: R
 async def test_a_database_that_is_away_delays_the_end_and_loses_nothing(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = QuerySet.aupdate
+    update = QuerySet.update
     failures = 3
 
-    async def flaky(self: QuerySet[Any], **kwargs: Any) -> int:
+    def flaky(self: QuerySet[Any], **kwargs: Any) -> int:
         nonlocal failures
         if kwargs.get("state") is State.SUCCEEDED and failures:
             failures -= 1
             raise DatabaseError("the database is away")
-        return await update(self, **kwargs)
+        return update(self, **kwargs)
 
-    monkeypatch.setattr(QuerySet, "aupdate", flaky)
+    monkeypatch.setattr(QuerySet, "update", flaky)
     monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
     ended = await end_of((await jobs.astart(owner="me")).job)
     assert (ended.state, failures) == (State.SUCCEEDED, 0)
@@ -759,14 +759,14 @@ async def test_what_the_database_does_not_take_ends_the_job_nevertheless(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote.default = [Reading(State.SUCCEEDED, result={"too": "much"})]
-    update = QuerySet.aupdate
+    update = QuerySet.update
 
-    async def picky(self: QuerySet[Any], **fields: object) -> int:
+    def picky(self: QuerySet[Any], **fields: object) -> int:
         if fields.get("result"):
             raise DataError("no such text here")
-        return await update(self, **fields)
+        return update(self, **fields)
 
-    monkeypatch.setattr(QuerySet, "aupdate", picky)
+    monkeypatch.setattr(QuerySet, "update", picky)
     ended = await end_of((await jobs.astart(owner="me")).job)
     assert ended.error is not None
     assert (ended.error.code, ended.result) == ("nonsense", None)

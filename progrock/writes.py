@@ -1,0 +1,68 @@
+"""Writes to jobs' rows: those that are asked for while another is under way are one transaction, and one trip."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import DataError, IntegrityError, router, transaction
+from django.db.models import QuerySet
+
+from .models import Job
+
+_MOST = 100
+"""How many at once: a long transaction holds up others."""
+_Write = tuple[QuerySet[Job], dict[str, Any], "asyncio.Future[int]"]
+
+
+class Writes:
+    """The updates of one event loop.
+
+    A commit and the way to the database's thread cost more than the update itself. Many jobs that start or end in one
+    batch of steps share both.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Write] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def update(self, rows: QuerySet[Job], **changes: Any) -> int:
+        """Update rows and return how many they were, once that is committed.
+
+        :raises django.db.Error: as the same update by itself does; what is wrong with one is not the others' trouble.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((rows, changes, future))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        result: int = await future
+        return result
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            try:
+                answers: Sequence[int | Exception] = await sync_to_async(_commit)(batch)
+            except Exception as error:
+                answers = [error] * len(batch)
+            for (_, _, future), answer in zip(batch, answers, strict=True):
+                if future.cancelled():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+
+def _commit(batch: Sequence[_Write]) -> Sequence[int | Exception]:
+    using = router.db_for_write(Job)
+    try:
+        with transaction.atomic(using):
+            return [rows.update(**changes) for rows, changes, _ in batch]
+    except (DataError, IntegrityError, TypeError, ValueError) as error:
+        if len(batch) == 1:
+            return [error]
+    # One of them cannot be: each by itself.
+    return [answer for write in batch for answer in _commit([write])]
