@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from . import reconcile, registry
+from . import history, reconcile, registry
 from .consumers.worker import JobWorker
 from .delay import HAND_OFF, Done, Lease, MemoryStore, door
 from .delay.entry import from_channel
@@ -172,6 +172,7 @@ def rock() -> Iterator[Remote]:
     :returns: the remote, new, with the clock of the schedule as its `clock`.
     """
     remote.reset()
+    history.forget()  # what it learned from another test's jobs
     declared = {
         name: {
             "BACKEND": "progrock.testing.ScriptedService",

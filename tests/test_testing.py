@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import unittest
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from channels.layers import get_channel_layer
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.test import TestCase, TransactionTestCase, override_settings
+from django.utils import timezone
 
-from progrock import jobs, reconcile, registry, signals
+from progrock import history, jobs, reconcile, registry, signals
 from progrock.exceptions import InvalidParams
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
@@ -175,6 +177,19 @@ async def test_the_standing_entries_do_not_keep_it_from_ending(remote: Remote) -
     await jobs.astart(owner="me")
     assert len(await adrain()) == 1
     assert await adrain() == []
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_jobs_of_another_test_took_is_forgotten() -> None:
+    now = timezone.now()
+    past = {"service": "scripted", "owner": "me", "state": State.SUCCEEDED, "created": now, "changed": now}
+    with rock():
+        for _ in range(6):
+            await Job.objects.acreate(**past, started=now - timedelta(seconds=10), finished=now)
+        assert await history.ausual("scripted") == 10_000
+        await Job.objects.all().adelete()
+    with rock():
+        assert await history.ausual("scripted") == 0
 
 
 @pytest.mark.django_db(transaction=True)
