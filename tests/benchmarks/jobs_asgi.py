@@ -65,10 +65,8 @@ class Timed(JobWorker):
 
 
 def _write() -> None:
-    folder = Path(os.environ["STEPS_FOLDER"])
-    with (folder / f"{os.getpid()}.late").open("wb") as file:
+    with (Path(os.environ["STEPS_FOLDER"]) / f"{os.getpid()}.late").open("wb") as file:
         _late.tofile(file)
-    (folder / f"{os.getpid()}.looks").write_text(str(_looks.total()))
 
 
 if "STEPS_FOLDER" in os.environ:
