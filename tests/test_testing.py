@@ -219,6 +219,17 @@ def test_nothing_is_left_behind(remote: Remote, settings: Any) -> None:
     assert get_channel_layer("work") is not layer
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_a_project_on_redis_needs_none(settings: Any) -> None:
+    away = "redis://127.0.0.1:1/0"
+    layer = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [away]}}
+    settings.PROGROCK = {**SETTING, "STORE": away}
+    settings.CHANNEL_LAYERS = {"default": layer, "work": layer}
+    with rock():
+        await jobs.astart(owner="me")
+        assert [ended.state for ended in await adrain()] == [State.SUCCEEDED]
+
+
 def test_a_clock_stands_still_and_never_steps_back() -> None:
     clock = Clock()
     then = clock()
