@@ -216,7 +216,8 @@ async def adrain(most: int = 20_000) -> list[Snapshot]:
                 taken += len(leases)
                 held = await store.renew(leases, worker.run_lease, "drain")
                 async for lease, outcome in worker.steps([lease for lease in held if lease is not None]):
-                    await store.settle([(lease, outcome)])
+                    if await store.settle([(lease, outcome)]) == [True]:
+                        await worker.settled([(lease, outcome)])
                     if isinstance(outcome, Done):
                         ended.append(lease.key)
                 continue

@@ -41,6 +41,12 @@ CALL_MOST = 12
 """Seconds that any adapter has for an answer; HTTPService gives up earlier by default, and says why."""
 
 
+class Shown(Again, frozen=True, kw_only=True):
+    """Again later, and meanwhile this is how it stands."""
+
+    run: Run
+
+
 class JobWorker(SelfReschedulingConsumer):
     """The consumer of `prog-rocker`."""
 
@@ -93,6 +99,14 @@ class JobWorker(SelfReschedulingConsumer):
         async with aclosing(merge(streams)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
+
+    async def settled(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> None:
+        """Show what has changed. Not before: what a worker that has lost its leases saw is not to be shown."""
+        runs = [outcome.run for _, outcome in outcomes if isinstance(outcome, Shown) and not outcome.run.blank]
+        await updates.publish([(run.owner, run.snapshot) for run in runs])
+        if signals.changed.has_listeners(Job):
+            for run in runs:
+                await self._signal(signals.changed, run.snapshot)
 
     async def _rows(self, keys: Sequence[str]) -> dict[str, Job | None]:
         """Return rows by key, with one query; None for one that is gone."""
@@ -256,15 +270,10 @@ class JobWorker(SelfReschedulingConsumer):
         return decide(run, look, registry.policy(run.snapshot.service), lease.at, random.random())
 
     async def _settle_all(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
-        """Turn decisions into outcomes, and tell everybody. Those that go on do not wait for those that end."""
+        """Turn decisions into outcomes. Those that go on do not wait for those that end."""
         going = [each for each in decided if not each[1].run.snapshot.complete]
-        shown = [decision.run for _, decision in going if not decision.run.blank]
-        await updates.publish([(run.owner, run.snapshot) for run in shown])
-        if signals.changed.has_listeners(Job):
-            for run in shown:
-                await self._signal(signals.changed, run.snapshot)
         for lease, decision in going:
-            yield lease, Again(decision.delay, _encode(decision.run))
+            yield lease, Shown(decision.delay, _encode(decision.run), run=decision.run)
         ending = [
             self._guard([lease], self._finish(lease, decision.run))
             for lease, decision in decided

@@ -112,6 +112,12 @@ class SelfReschedulingConsumer(AsyncConsumer):
         delay = min(60_000, 500 * 2 ** min(lease.attempt, 10))
         return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1, nudged=lease.nudged)
 
+    async def settled(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> None:
+        """Do what follows from outcomes that the store has accepted: nobody else's can come between any more.
+
+        A worker that dies before this never does it.
+        """
+
     def holds(self, lease: Lease) -> bool:
         """Tell whether the lease is still good. Ask before every effect that must not happen twice."""
         held = self._held.get(lease.key)
@@ -252,9 +258,14 @@ class SelfReschedulingConsumer(AsyncConsumer):
                 del self._held[lease.key]
             self._freed.set()
             try:
-                await self._store.settle(batch)
+                accepted = await self._store.settle(batch)
             except Exception as error:
                 trouble.say(logger, "Could not settle %d steps, their leases will end: %r", len(batch), error)
+                return
+        try:
+            await self.settled([each for each, good in zip(batch, accepted, strict=True) if good])
+        except Exception:
+            logger.exception("What follows from %d steps failed.", len(batch))
 
     async def _heartbeat(self, channel: str) -> None:
         """Announce this worker's slots every second, and renew what it holds every third of a lease."""

@@ -604,3 +604,33 @@ async def test_a_layer_that_loses_a_cancellation_does_not_keep_it_from_stopping(
     serving.cancel()
     await asyncio.wait_for(asyncio.wait([serving]), 5)
     assert serving.done()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_follows_from_a_step_follows_if_the_store_took_it(
+    store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    told: list[Outcome] = []
+
+    class Telling(Counting):
+        async def settled(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> None:
+            told.extend(outcome for _, outcome in outcomes)
+            if fails:
+                raise RuntimeError("a bug in what follows")
+
+    consumer, settle = Telling(store), store.settle
+
+    async def late(outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
+        if consumer.taken["k"] == 1:
+            await store.remove(["k"])  # taken away under its hands
+        return await settle(outcomes)
+
+    monkeypatch.setattr(store, "settle", late)
+    start(tasks, store, consumer)
+    await store.schedule([NewEntry("k", "c", b"1")])
+    await until(lambda: empty(store))
+    assert not told
+    monkeypatch.setattr(store, "settle", settle)
+    await store.schedule([NewEntry("k2", "c", b"2")])
+    await until(lambda: len(told) == 2)
+    assert [type(each) for each in told] == [Again, Done]
