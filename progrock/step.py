@@ -209,6 +209,7 @@ def cancelled(run: Run, message: str, now: int) -> Run:
 
 
 def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> Decision:
+    miss = replace(miss, message=one_line(miss.message))
     misses = run.snapshot.misses + 1
     strikes = run.strikes + 1 if miss.code == run.miss else 1
     cancelling = run.snapshot.state is State.CANCELLING

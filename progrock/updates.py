@@ -52,14 +52,18 @@ def _group(owner: str) -> str:
 
 
 async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
-    """Tell everybody who watches.
+    """Tell everybody who watches. Never raises.
 
     :param snapshots: pairs of owner and snapshot.
     """
     shards: dict[str, list[Update]] = defaultdict(list)
     for owner, snapshot in snapshots:
-        update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, encode(snapshot))
-        shards[_group(owner)].append(update)
+        try:
+            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, encode(snapshot))
+            shards[_group(owner)].append(update)
+        except Exception as trouble:
+            # A row that other hands wrote: it must hold up neither the other updates nor the end of its job.
+            logger.error("Job %s cannot be told: %r", snapshot.job, trouble)
     layer = get_channel_layer()
     for group, updates in shards.items():
         try:

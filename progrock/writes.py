@@ -61,7 +61,7 @@ def _commit(batch: Sequence[_Write]) -> Sequence[int | Exception]:
     try:
         with transaction.atomic(using):
             return [rows.update(**changes) for rows, changes, _ in batch]
-    except (DataError, IntegrityError, TypeError, ValueError) as error:
+    except (DataError, IntegrityError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         if len(batch) == 1:
             return [error]
     # One of them cannot be: each by itself.

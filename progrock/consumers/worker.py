@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import msgspec
@@ -26,7 +26,7 @@ from ..models import Job
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
-from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, expired, fail
+from ..step import Decision, Look, Miss, Reading, Run, anew, begin, cancelled, decide, expired, fail
 from ..writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ class JobWorker(SelfReschedulingConsumer):
         elif service is None:
             stream = self._unconfigured(lease, run)
         else:
-            remote: str | Miss | None = run.remote
+            remote: object = run.remote
             if not remote and service.finds:
                 remote = await self._ask(service.find(run.snapshot.job))
             if remote == "":
@@ -238,7 +238,7 @@ class JobWorker(SelfReschedulingConsumer):
                 stream = self._finish(lease, cancelled(run, unknown, lease.at))
             elif remote is None:
                 stream = self._finish(lease, cancelled(run, "Cancelled.", lease.at))
-            elif isinstance(remote, Miss):
+            elif not isinstance(remote, str):
                 stream = self._settle_all([(lease, self._decide(lease, run, remote))])
             else:
                 look = await self._ask(service.cancel(remote))
@@ -249,10 +249,11 @@ class JobWorker(SelfReschedulingConsumer):
     async def _poll(self, name: str, batch: Sequence[tuple[Lease, Run]]) -> Outcomes:
         """Look at all jobs of one service with one call."""
         service = self._service(name)
-        looks = await self._ask(service.poll([run.remote for _, run in batch])) if service else None
-        if looks is not None and not isinstance(looks, Miss) and len(looks) != len(batch):
-            looks = Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
-        if looks is None:
+        looks: object = await self._ask(service.poll([run.remote for _, run in batch])) if service else None
+        if service is not None and not isinstance(looks, Miss):
+            if not isinstance(looks, Collection) or len(looks) != len(batch):
+                looks = Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
+        if service is None:
             stream = merge([self._unconfigured(lease, run) for lease, run in batch])
         elif not isinstance(looks, Miss):
             decided = [(each[0], self._decide(*each, look)) for each, look in zip(batch, looks, strict=True)]
@@ -266,8 +267,8 @@ class JobWorker(SelfReschedulingConsumer):
             async for outcome in outcomes:
                 yield outcome
 
-    def _decide(self, lease: Lease, run: Run, look: Look) -> Decision:
-        return decide(run, look, registry.policy(run.snapshot.service), lease.at, random.random())
+    def _decide(self, lease: Lease, run: Run, look: object) -> Decision:
+        return decide(run, _sane(look), registry.policy(run.snapshot.service), lease.at, random.random())
 
     async def _settle_all(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
         """Turn decisions into outcomes. Those that go on do not wait for those that end."""
@@ -289,7 +290,7 @@ class JobWorker(SelfReschedulingConsumer):
             return
         try:
             ended = await self._end(run)
-        except (IntegrityError, DataError, ValueError) as trouble:
+        except (IntegrityError, DataError, TypeError, ValueError, ArithmeticError, RecursionError) as trouble:
             # What the service gave cannot be stored, and never will be.
             logger.error("The end of job %s cannot be stored: %s", run.snapshot.job, trouble)
             bare = replace(run.snapshot, title="", file=None, result=None)
@@ -354,8 +355,26 @@ class JobWorker(SelfReschedulingConsumer):
         return self._finish(lease, fail(run, "config", message, lease.at))
 
 
-def _checked(answer: Started | Miss) -> Started | Miss:
+def _checked(answer: object) -> Started | Miss:
     """Return what an adapter says of a start, if its name for the job is one that can be kept."""
-    if isinstance(answer, Miss) or (0 < len(answer.remote) <= 200 and answer.remote.isprintable()):
+    if isinstance(answer, Miss):
+        return answer
+    name = answer.remote if isinstance(answer, Started) else None
+    if isinstance(answer, Started) and isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable():
         return answer
     return Miss("nonsense", "The service's name for the job makes no sense.")
+
+
+def _sane(look: object) -> Look:
+    """Return what an adapter says of a job, if it is a look, and nothing in it that could not be told or kept."""
+    if isinstance(look, Miss) and isinstance(look.message, str) and isinstance(look.again, int | None):
+        if isinstance(look.code, str) and 0 < len(look.code) <= 64 and look.code.isprintable():
+            return look
+    elif isinstance(look, Reading) and isinstance(look.state, State) and isinstance(look.again, int | None):
+        if isinstance(look.message, str) and isinstance(look.title, str) and isinstance(look.file, str | None):
+            if look.result is None:
+                return look
+            # As JSON will have it: what cannot be said to a client must not get into the row that is said to it.
+            with suppress(TypeError, ValueError, RecursionError):
+                return replace(look, result=msgspec.json.decode(msgspec.json.encode(look.result)))
+    return Miss("nonsense", "The adapter's answer made no sense.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import uuid
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import login
@@ -481,12 +483,89 @@ async def test_who_wants_to_know_is_told_though_the_worker_died_after_the_commit
     assert told == [str(row.pk)]
 
 
-async def test_a_result_that_is_no_json_ends_the_job(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(JobWorker, "retry", lambda self, lease: Again(1, attempt=lease.attempt + 1))
-    remote.default = [Reading(State.SUCCEEDED, result=object())]
+def nested(depth: int) -> list[Any]:
+    inside: list[Any] = []
+    for _ in range(depth):
+        inside = [inside]
+    return inside
+
+
+@pytest.mark.parametrize("result", [object(), "\ud800", {None: 1}, {(1, 2): 3}, nested(100_000)])
+async def test_a_result_that_is_no_json_ends_the_job(remote: Remote, result: object) -> None:
+    remote.default = [Reading(State.SUCCEEDED, result=result)]
+    started = await jobs.astart(owner="me")
+    ended = await end_of(started.job)
+    assert ended.error is not None
+    assert (ended.error.code, ended.result) == ("nonsense", None)
+    await until(lambda: nothing_left(started.job))
+
+
+async def test_a_row_that_cannot_be_told_keeps_no_entry_alive(remote: Remote) -> None:
+    now = timezone.now()
+    row = await a_row(state=State.SUCCEEDED, finished=now, result="\ud800")
+    row.result = None
+    await registry.store().schedule([jobs.entry_for(row, 0)])
+    await until(lambda: nothing_left(str(row.pk)))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        None,
+        "running",
+        Reading("running"),  # type: ignore[arg-type]
+        Reading(State.RUNNING, message=None),  # type: ignore[arg-type]
+        Reading(State.RUNNING, title=5),  # type: ignore[arg-type]
+        Reading(State.RUNNING, again=0.5),  # type: ignore[arg-type]
+        Reading(State.SUCCEEDED, file=b"audio/wav"),  # type: ignore[arg-type]
+        Miss("", "No code"),
+        Miss("\ud800", "No text"),
+        Miss("unreachable", "Later", again=2.5),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_look_that_is_none_is_nonsense(remote: Remote, look: Any) -> None:
+    remote.default = [look]
     ended = await end_of((await jobs.astart(owner="me")).job)
     assert ended.error is not None
-    assert ended.error.code == "lost"
+    assert ended.error.code == "nonsense"
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        *itertools.product(["start", "poll", "cancel"], [None, 7, [], "x"]),
+        *itertools.product(["find"], [7, [], "x" * 201]),
+    ],
+)
+async def test_an_adapter_that_answers_something_else_is_nonsense(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, method: str, answer: Any
+) -> None:
+    async def other(self: ScriptedService, *args: object) -> Any:
+        return answer
+
+    remote.default = [RUNNING]
+    monkeypatch.setattr(ScriptedService, method, other)
+    row = await a_row(remote="" if method in ("start", "find") else "r-old")
+    if method == "cancel":
+        await jobs.acancel(row.pk, owner="me")
+    await reconcile.mend([await Job.objects.aget(pk=row.pk)])
+    ended = await end_of(str(row.pk))
+    expected = "Cancelled, but the service may go on with it" if method == "cancel" else "The"
+    assert ended.message.startswith(expected)
+    assert ended.error is None or ended.error.code == "nonsense"
+
+
+async def test_what_a_miss_says_is_one_line_that_can_be_told(remote: Remote) -> None:
+    odd = Miss("unreachable", "No\x00body \ud800 there\n" + "x" * 900)
+    remote.default = [RUNNING, odd, odd, Reading(State.SUCCEEDED)]
+    started = await jobs.astart(owner="me")
+    ear = Ear()
+    await hub().watch("me", "", ear)
+    assert (await end_of(started.job)).state is State.SUCCEEDED
+    await until(lambda: ear.heard and ear.heard[-1].complete)
+    await hub().unwatch("me", "", ear)
+    messages = {msgspec.json.decode(update.body)["message"] for update in ear.heard}
+    assert "No body   there " + "x" * 484 in messages
 
 
 async def test_a_key_has_one_spelling(remote: Remote) -> None:
