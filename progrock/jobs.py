@@ -26,6 +26,8 @@ from .step import Run, one_line
 logger = logging.getLogger(__name__)
 
 UNFINISHED = [state for state in State if not state.complete]
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What decoding an entry raises in which other hands were."""
 LIST_MOST = 50
 _PARAMS_MOST = 8_192
 _KEY_MOST = 120
@@ -311,7 +313,7 @@ def run_of(entry: Entry) -> Run | None:
     """Return the live state that an entry carries, None if it makes no sense."""
     try:
         return _decode_run(entry.message)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
@@ -21,7 +22,7 @@ from .. import reconcile, registry, signals, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..exceptions import UnknownService
 from ..history import ausual
-from ..jobs import UNFINISHED, snapshot_of
+from ..jobs import UNFINISHED, UNREADABLE, snapshot_of
 from ..models import Job
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
@@ -64,7 +65,9 @@ class JobWorker(SelfReschedulingConsumer):
         for lease in leases:
             try:
                 carried = _decode(lease.message)
-            except msgspec.DecodeError as trouble:
+                if isinstance(carried, Run):
+                    uuid.UUID(lease.key)
+            except (*UNREADABLE, ValueError) as trouble:
                 # A job's row is still there, and the reconciler makes a new entry of it.
                 logger.error("Dropped the entry %s, which makes no sense: %s", lease.key, trouble)
                 yield lease, Done()

@@ -235,16 +235,34 @@ async def test_an_entry_without_a_row_is_dropped(remote: Remote) -> None:
     assert not remote.starts
 
 
+@pytest.mark.parametrize(
+    "message",
+    [b"\xc1 poison", b"\x82\xa4type\xa3run\xa5owner\xa1\xff", b"\x82\xa4type\xa3run\xa1x" + b"\x91" * 100_000],
+)
 async def test_an_entry_that_makes_no_sense_is_dropped_and_made_again(
-    remote: Remote, caplog: pytest.LogCaptureFixture
+    remote: Remote, caplog: pytest.LogCaptureFixture, message: bytes
 ) -> None:
     now = timezone.now()
     row = await Job.objects.acreate(service="scripted", owner="me", created=now, changed=now)
-    await registry.store().schedule([NewEntry(str(row.pk), registry.CHANNEL, b"\xc1 poison")])
+    held = NewEntry(str(row.pk), registry.CHANNEL, message, 60_000)
+    await registry.store().schedule([held])
+    assert not (await jobs.aget(row.pk, owner="me")).complete
+    row.state = State.CANCELLING
+    assert await reconcile.mend([row]) == (0, 1)
+    row.state = State.PENDING
     await until(lambda: nothing_left(str(row.pk)))
     assert "makes no sense" in caplog.text
     await reconcile.mend([row])
     assert (await end_of(str(row.pk))).state is State.SUCCEEDED
+
+
+async def test_an_entry_that_is_no_jobs_spoils_no_others_step(remote: Remote) -> None:
+    row = await Job.objects.acreate(service="scripted", owner="me", created=timezone.now(), changed=timezone.now())
+    new = jobs.entry_for(row, 0)
+    stray = NewEntry("no id", new.channel, new.message)
+    await registry.store().schedule([stray, new])
+    assert (await end_of(str(row.pk))).state is State.SUCCEEDED
+    await until(lambda: nothing_left("no id"))
 
 
 async def test_a_step_that_takes_its_workers_down_is_given_up(remote: Remote) -> None:
