@@ -56,6 +56,8 @@ class JobWorker(SelfReschedulingConsumer):
     def __init__(self) -> None:
         super().__init__(registry.store())
         self._writes = Writes()
+        # What the entry of a start says from its call on, should the step break off: the service may have heard it.
+        self._starting: dict[str, bytes] = {}
 
     async def steps(self, leases: Sequence[Lease]) -> Outcomes:
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
@@ -63,6 +65,7 @@ class JobWorker(SelfReschedulingConsumer):
         reads: list[str] = []
         streams: list[Outcomes] = []
         for lease in leases:
+            self._starting.pop(lease.key, None)
             try:
                 carried = _decode(lease.message)
                 if isinstance(carried, Run):
@@ -126,6 +129,7 @@ class JobWorker(SelfReschedulingConsumer):
             async with aclosing(stream) as outcomes:
                 async for lease, outcome in outcomes:
                     left.pop(lease.key, None)
+                    self._starting.pop(lease.key, None)
                     yield lease, outcome
             return
         except DatabaseTrouble as trouble:
@@ -135,7 +139,16 @@ class JobWorker(SelfReschedulingConsumer):
             logger.exception("%d steps failed.", len(left))
             again = self.retry
         for lease in left.values():
-            yield lease, again(lease)
+            yield lease, self._broken_off(lease, again(lease))
+
+    def give_back(self, lease: Lease) -> Outcome:
+        # As if nudged: the row may have ended in this very step, and nobody been told.
+        return self._broken_off(lease, Again(0, attempt=lease.attempt, nudged=True))
+
+    def _broken_off(self, lease: Lease, outcome: Outcome) -> Outcome:
+        """Return an outcome that also says what is known of a start that was under way."""
+        message = self._starting.pop(lease.key, None)
+        return replace(outcome, message=message) if message and isinstance(outcome, Again) else outcome
 
     def _later(self, lease: Lease) -> Outcome:
         """Take the same step again soon. It is no attempt more: those count what goes wrong in looking at this job."""
@@ -178,7 +191,8 @@ class JobWorker(SelfReschedulingConsumer):
                 yield outcome
             return
         # Who wrote the intent may have died before it learned, or said, what came of the call.
-        unsure = row.started is not None and (run.unsure or lease.attempt > 1 or not run.snapshot.seq)
+        # A row that lost its intent, with the last second of its database, is no proof that there was none.
+        unsure = run.unsure or (row.started is not None and (lease.attempt > 1 or not run.snapshot.seq))
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
@@ -191,14 +205,18 @@ class JobWorker(SelfReschedulingConsumer):
         await self._signal(signals.started, run.snapshot)
         if not self.holds(lease):
             return
+        self._starting[lease.key] = _encode(replace(run, unsure=True))
         answer = await self._begin(service, row, unsure=unsure)
         if isinstance(answer, Miss):
             if answer.code == "start_unknown":
                 stream = self._finish(lease, fail(run, answer.code, answer.message, lease.at))
             else:
                 run = replace(run, unsure=unsure or answer.heard)
+                self._starting[lease.key] = _encode(run)
                 stream = self._settle_all([(lease, self._decide(lease, run, answer))])
         else:
+            # Not answered: the next step reads the row.
+            self._starting[lease.key] = _encode(replace(run, remote=answer.remote, answered=0))
             decision = self._decide(lease, replace(run, remote=answer.remote), answer.reading)
             stream = self._settle_all([(lease, decision)])
             # Nobody else's: a start that came twice must not take the place of the one that is looked at.

@@ -118,6 +118,10 @@ class SelfReschedulingConsumer(AsyncConsumer):
         A worker that dies before this never does it.
         """
 
+    def give_back(self, lease: Lease) -> Outcome:
+        """Return what becomes of an entry whose step was stopped half-way with its worker: it is taken again now."""
+        return Again(0, attempt=lease.attempt, nudged=lease.nudged)
+
     def holds(self, lease: Lease) -> bool:
         """Tell whether the lease is still good. Ask before every effect that must not happen twice."""
         held = self._held.get(lease.key)
@@ -228,7 +232,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
         except (Exception, asyncio.CancelledError) as error:
             if stopping(error):
                 for lease in pending.values():
-                    self._settle(lease, Again(0, attempt=lease.attempt, nudged=lease.nudged))
+                    self._settle(lease, self.give_back(lease))
                 raise
             logger.exception("A batch of %d steps failed.", len(pending))
             for lease in pending.values():

@@ -815,6 +815,79 @@ async def test_what_surely_was_not_heard_may_be_said_again(remote: Remote, abili
     assert remote.starts == ({} if heard else {started.job: 1})
 
 
+@pytest.mark.parametrize("ability", [(True, False)], indirect=True)
+async def test_a_start_that_a_stop_broke_off_is_looked_for_first(
+    remote: Remote, engine: Engine, ability: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobWorker, "drain", 10)
+    remote.start_look = [Miss("unreachable", "Nobody there.", heard=False)]
+    start = ScriptedService.start
+
+    async def heard(self: ScriptedService, order: Order) -> Started | Miss:
+        answer = await start(self, order)
+        if remote.starts[order.job] == 1:
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(ScriptedService, "start", heard)
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: remote.starts[job])
+    await engine.stop()
+    await engine.start()
+    assert (await end_of(job)).state is State.SUCCEEDED
+    assert remote.starts == {job: 1}
+
+
+@pytest.mark.parametrize("ability", [(False, False), (True, False)], indirect=True)
+@pytest.mark.parametrize("before", [[], [Miss("unreachable", "Nobody there.", heard=False)]])
+async def test_a_remote_that_could_not_be_recorded_is_not_started_again(
+    remote: Remote, ability: None, before: list[Miss | Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = QuerySet.aupdate
+    failures = 1
+
+    async def flaky(self: QuerySet[Any], **fields: Any) -> int:
+        nonlocal failures
+        if "remote" in fields and failures:
+            failures -= 1
+            raise DatabaseError("the database is away")
+        return await update(self, **fields)
+
+    monkeypatch.setattr(QuerySet, "aupdate", flaky)
+    monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
+    remote.start_look = before
+    job = (await jobs.astart(owner="me")).job
+    assert (await end_of(job)).state is State.SUCCEEDED
+    assert (remote.starts, failures) == ({job: 1}, 0)
+
+
+async def test_an_end_that_a_stop_kept_from_being_told_is_told(
+    remote: Remote, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobWorker, "drain", 10)
+    told: list[str] = []
+    held = asyncio.Event()
+
+    async def slow(sender: object, job: str, **kwargs: object) -> None:
+        held.set()
+        if not told:
+            told.append("cut off")
+            await asyncio.Event().wait()
+        told.append(job)
+
+    signals.finished.connect(slow)
+    try:
+        job = (await jobs.astart(owner="me")).job
+        await asyncio.wait_for(held.wait(), 10)
+        await engine.stop()
+        # The service has forgotten it meanwhile.
+        remote.default = remote.looks[f"r-{job}"] = [Miss("unreachable", "Nobody there.")]
+        await engine.start()
+        await until(lambda: told == ["cut off", job], within=1)
+    finally:
+        signals.finished.disconnect(slow)
+
+
 @pytest.mark.parametrize("ability", [(False, False)], indirect=True)
 async def test_a_cancel_of_what_cannot_be_asked_for_says_so(remote: Remote, ability: None) -> None:
     job = await begun(remote)
