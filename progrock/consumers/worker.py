@@ -8,8 +8,8 @@ import random
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing, suppress
-from typing import TypeVar
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import msgspec
 from django.db import DataError, IntegrityError
@@ -27,7 +27,7 @@ from ..models import Job
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
-from ..step import Decision, Look, Miss, Reading, Run, anew, begin, cancelled, decide, expired, fail
+from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, expired, fail
 from ..writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -270,11 +270,9 @@ class JobWorker(SelfReschedulingConsumer):
     async def _poll(self, name: str, batch: Sequence[tuple[Lease, Run]]) -> Outcomes:
         """Look at all jobs of one service with one call."""
         service = self._service(name)
-        looks: object = await self._ask(service.poll([run.remote for _, run in batch])) if service else None
-        if service is not None and not isinstance(looks, Miss):
-            if not isinstance(looks, Collection) or len(looks) != len(batch):
-                looks = Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
-        if service is None:
+        remotes = [run.remote for _, run in batch]
+        looks = _each(await self._ask(service.poll(remotes)), len(batch)) if service else None
+        if looks is None:
             stream = merge([self._unconfigured(lease, run) for lease, run in batch])
         elif not isinstance(looks, Miss):
             decided = [(each[0], self._decide(*each, look)) for each, look in zip(batch, looks, strict=True)]
@@ -386,16 +384,31 @@ def _checked(answer: object) -> Started | Miss:
     return Miss("nonsense", "The service's name for the job makes no sense.")
 
 
+def _each(looks: object, count: int) -> Sequence[object] | Miss:
+    """Return what an adapter says of many jobs, if it says something of each."""
+    if isinstance(looks, Miss):
+        return looks
+    if isinstance(looks, Collection) and len(looks) == count:
+        return list(looks)
+    return Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
+
+
 def _sane(look: object) -> Look:
     """Return what an adapter says of a job, if it is a look, and nothing in it that could not be told or kept."""
-    if isinstance(look, Miss) and isinstance(look.message, str) and isinstance(look.again, int | None):
-        if isinstance(look.code, str) and 0 < len(look.code) <= 64 and look.code.isprintable():
-            return look
-    elif isinstance(look, Reading) and isinstance(look.state, State) and isinstance(look.again, int | None):
-        if isinstance(look.message, str) and isinstance(look.title, str) and isinstance(look.file, str | None):
-            if look.result is None:
-                return look
-            # As JSON will have it: what cannot be said to a client must not get into the row that is said to it.
-            with suppress(TypeError, ValueError, RecursionError):
-                return replace(look, result=msgspec.json.decode(msgspec.json.encode(look.result)))
-    return Miss("nonsense", "The adapter's answer made no sense.")
+    nonsense = Miss("nonsense", "The adapter's answer made no sense.")
+    if not isinstance(look, Look):
+        return nonsense
+    said: Any = look  # what its fields are is only promised
+    if not isinstance(said.again, int | None) or not isinstance(said.message, str):
+        return nonsense
+    if isinstance(look, Miss):
+        return look if isinstance(said.code, str) and 0 < len(said.code) <= 64 and said.code.isprintable() else nonsense
+    if not isinstance(said.state, State) or not isinstance(said.title, str) or not isinstance(said.file, str | None):
+        return nonsense
+    if look.result is None:
+        return look
+    try:
+        # As JSON has it: what cannot be told to a client must not get into the row that it is told from.
+        return replace(look, result=msgspec.json.decode(msgspec.json.encode(look.result)))
+    except (TypeError, ValueError, RecursionError):
+        return nonsense

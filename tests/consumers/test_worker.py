@@ -478,7 +478,7 @@ async def test_a_job_that_ended_while_it_was_made_again_stays_ended(remote: Remo
     remote.looks["r-old"] = [RUNNING]
     now = timezone.now()
     await Job.objects.filter(pk=row.pk).aupdate(state=State.SUCCEEDED, finished=now, changed=now)
-    await reconcile.mend([row])
+    await registry.store().schedule([jobs.entry_for(row, 0)])
     assert (await jobs.aget(row.pk, owner="me")).state is State.SUCCEEDED
     await until(lambda: nothing_left(str(row.pk)))
     assert remote.polls == []
