@@ -9,11 +9,14 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseTrouble
+from django.db.models import Value
+from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 from django.utils import timezone
 from msgspec.structs import replace
@@ -178,9 +181,11 @@ class JobWorker(SelfReschedulingConsumer):
             message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
             return self._finish(lease, fail(run, "lost", message, lease.at))
         run = replace(run, owner=row.owner, remote=run.remote or row.remote)
+        # A database that lost its last second may have forgotten what the entry knows.
+        begun = row.started is not None or bool(run.remote) or run.unsure
         if row.state == State.CANCELLING:
-            return self._cancel(lease, run, begun=row.started is not None)
-        if row.started is None and (late := expired(run, policy, lease.at)):
+            return self._cancel(lease, run, begun=begun)
+        if not begun and (late := expired(run, policy, lease.at)):
             return self._finish(lease, late)
         return self._poll(row.service, [(lease, run)]) if run.remote else self._start(lease, run, row)
 
@@ -330,6 +335,10 @@ class JobWorker(SelfReschedulingConsumer):
     async def _end(self, run: Run) -> int:
         """Commit the end of a job that has none, and return how many rows that were."""
         snapshot, now = run.snapshot, timezone.now()
+        began: dict[str, Any] = {}
+        if run.remote:
+            # Of a row that lost its beginning, with the last second of its database, the end shall be kept.
+            began["started"] = Coalesce("started", Value(datetime.fromtimestamp(run.started / 1_000_000, UTC)))
         return await self._writes.update(
             Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED),
             state=snapshot.state,
@@ -343,6 +352,7 @@ class JobWorker(SelfReschedulingConsumer):
             seq=snapshot.seq,
             changed=now,
             finished=now,
+            **began,
         )
 
     async def _over(self, lease: Lease, row: Job | None) -> Outcomes:

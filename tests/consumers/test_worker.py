@@ -678,6 +678,43 @@ async def test_a_remote_is_kept_as_soon_as_it_is_known_and_then_not_started_agai
     assert not remote.starts
 
 
+async def forget_the_start(remote: Remote, **fields: object) -> str:
+    """Start a job, and let the database lose what it wrote of it since it was created."""
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me")).job
+    await until(lambda: remote.polls)
+    await Job.objects.filter(pk=job).aupdate(**{"state": State.PENDING, "started": None, "remote": "", **fields})
+    return job
+
+
+async def test_a_database_that_lost_the_start_keeps_the_end(remote: Remote) -> None:
+    job = await forget_the_start(remote)
+    remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED, result={"n": 1})]
+    ended = await end_of(job)
+    assert (ended.state, ended.result) == (State.SUCCEEDED, {"n": 1})
+    row = await Job.objects.aget(pk=job)
+    assert row.remote == f"r-{job}"
+    assert row.started
+    assert row.created - timedelta(seconds=1) < row.started < timezone.now()
+
+
+async def test_a_start_that_the_database_lost_is_cancelled_out_there(remote: Remote) -> None:
+    job = await forget_the_start(remote)
+    await jobs.acancel(job, owner="me")
+    assert (await end_of(job)).state is State.CANCELLED
+    assert remote.cancels == [f"r-{job}"]
+
+
+@pytest.mark.parametrize("policy", [POLICY | {"expiry": 500_000}])
+async def test_what_runs_does_not_expire_though_the_database_lost_its_start(remote: Remote) -> None:
+    job = await forget_the_start(remote, created=timezone.now() - timedelta(days=1))
+    polls = len(remote.polls)
+    await registry.store().nudge([job])
+    await until(lambda: len(remote.polls) > polls + 3)
+    remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED)]
+    assert (await end_of(job)).state is State.SUCCEEDED
+
+
 async def test_the_patience_for_a_cancel_begins_with_it_and_ends(remote: Remote) -> None:
     away = Miss("unreachable", "Nobody there.")
     remote.default = [RUNNING, away]
