@@ -38,7 +38,8 @@ class Job(models.Model):
     error = models.CharField(max_length=64, blank=True)
     seq = models.BigIntegerField(default=0)
     deadline = models.PositiveBigIntegerField(null=True, blank=True)
-    attempt = models.PositiveIntegerField(default=1)
+    # In the database too: processes of the version before, which do not know the column, go on during an upgrade.
+    attempt = models.PositiveIntegerField(default=1, db_default=1)
     retry_of = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retried_as")
     created = models.DateTimeField()
     changed = models.DateTimeField()

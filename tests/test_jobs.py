@@ -400,3 +400,29 @@ def _start_and_let_go() -> str:
         return jobs.start(owner="me").job
     finally:
         connections.close_all()
+
+
+async def test_a_process_of_the_version_before_can_go_on_starting_jobs() -> None:
+    def start() -> None:
+        # As the first version did, which knows none of the columns of the second.
+        named = {
+            "id": uuid.uuid4().hex,
+            "owner": "me",
+            "service": "scripted",
+            "params": "{}",
+            "state": "pending",
+            "seq": 0,
+            "created": NOW,
+            "changed": NOW,
+            **dict.fromkeys(["title", "remote", "message", "error"], ""),
+        }
+        marks = ", ".join(["%s"] * len(named))
+        with connections["default"].cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO progrock_job ({', '.join(named)}) VALUES ({marks})",
+                list(named.values()),
+            )
+
+    await sync_to_async(start)()
+    (snapshot,) = await jobs.alist_mine(owner="me")
+    assert (snapshot.state, snapshot.attempt, snapshot.retry_of) == (State.PENDING, 1, None)
