@@ -31,6 +31,8 @@ UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 LIST_MOST = 50
 _PARAMS_MOST = 8_192
 _KEY_MOST = 120
+_OWNER_MOST = 120
+_TITLE_MOST = 200
 _DEADLINE_MOST = 10 * 365 * 86_400_000
 
 R = TypeVar("R")
@@ -57,22 +59,23 @@ async def astart(
     :returns: the job's snapshot, pending, or as it stands if the key was known.
     :raises UnknownService: if there is none of that name.
     :raises InvalidParams: if the service does not take these parameters.
-    :raises Invalid: if key or deadline cannot be one.
+    :raises Invalid: if owner, key or deadline cannot be one.
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
-    if key is not None and not (0 < len(key) <= _KEY_MOST and key.isprintable()):
-        raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key[:80]!r}.")
-    if deadline is not None and not 0 < deadline <= _DEADLINE_MOST:
-        raise Invalid(f"deadline: expected 1 to {_DEADLINE_MOST} milliseconds, got {deadline}.")
+    if not (isinstance(owner, str) and 0 < len(owner) <= _OWNER_MOST and owner.isprintable()):
+        raise Invalid(f"owner: expected 1 to {_OWNER_MOST} printable characters, got {owner!a:.80}.")
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= _KEY_MOST and key.isprintable()):
+        raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key!a:.80}.")
+    if deadline is not None and not (type(deadline) is int and 0 < deadline <= _DEADLINE_MOST):
+        raise Invalid(f"deadline: expected 1 to {_DEADLINE_MOST} whole milliseconds, got {deadline!a:.80}.")
     if key is not None and (known := await afind(key, owner=owner)):
         return known
     name = service or registry.conf().default_service
     adapter = registry.service(name)
     cleaned = _plain(adapter.clean(params or {}))
-    job = Job(
-        service=name, title=one_line(adapter.title(cleaned)), params=cleaned, owner=owner, key=key, deadline=deadline
-    )
+    title = one_line(adapter.title(cleaned))[:_TITLE_MOST]
+    job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline)
     try:
         return await _create(job)
     except IntegrityError:
@@ -103,7 +106,7 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     cleaned = _plain(adapter.clean(old.params))
     new = Job(
         service=old.service,
-        title=one_line(adapter.title(cleaned)),
+        title=one_line(adapter.title(cleaned))[:_TITLE_MOST],
         params=cleaned,
         owner=owner,
         deadline=old.deadline,

@@ -287,6 +287,33 @@ async def test_what_no_database_keeps_is_refused(wrong: dict[str, Any], error: t
     assert await Job.objects.acount() == 0
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"owner": ""},
+        {"owner": "x" * 121},
+        {"owner": "nul\x00"},
+        {"owner": "\ud800"},
+        {"owner": None},
+        {"key": 5},
+        {"key": "\ud800"},
+        {"deadline": 1.5},
+        {"deadline": True},
+        {"deadline": float("nan")},
+        {"deadline": "1000"},
+    ],
+)
+async def test_a_caller_that_says_something_else_is_told_so(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match=next(iter(wrong))):
+        await jobs.astart(**{"owner": "me", **wrong})
+    assert await Job.objects.acount() == 0
+
+
+async def test_a_title_of_the_callers_own_fits_its_column() -> None:
+    started = await jobs.astart(params={"title": "x" * 300}, owner="me")
+    assert started.title == "x" * 200
+
+
 async def test_numbers_that_json_does_not_have_are_null() -> None:
     snapshot = await jobs.astart(owner="me", params={"a": float("nan"), "b": float("inf")})
     assert (await Job.objects.aget(pk=snapshot.job)).params == {"a": None, "b": None}
@@ -405,7 +432,7 @@ def _start_and_let_go() -> str:
 async def test_a_process_of_the_version_before_can_go_on_starting_jobs() -> None:
     def start() -> None:
         # As the first version did, which knows none of the columns of the second.
-        named = {
+        named: dict[str, Any] = {
             "id": uuid.uuid4().hex,
             "owner": "me",
             "service": "scripted",
