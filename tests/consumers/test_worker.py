@@ -880,17 +880,17 @@ async def test_a_start_that_a_stop_broke_off_is_looked_for_first(
 async def test_a_remote_that_could_not_be_recorded_is_not_started_again(
     remote: Remote, ability: None, before: list[Miss | Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = QuerySet.aupdate
+    update = QuerySet.update
     failures = 1
 
-    async def flaky(self: QuerySet[Any], **fields: Any) -> int:
+    def flaky(self: QuerySet[Any], **fields: Any) -> int:
         nonlocal failures
         if "remote" in fields and failures:
             failures -= 1
             raise DatabaseError("the database is away")
-        return await update(self, **fields)
+        return update(self, **fields)
 
-    monkeypatch.setattr(QuerySet, "aupdate", flaky)
+    monkeypatch.setattr(QuerySet, "update", flaky)
     monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
     remote.start_look = before
     job = (await jobs.astart(owner="me")).job
