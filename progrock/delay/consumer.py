@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from channels.consumer import AsyncConsumer
+from channels.db import aclose_old_connections
 from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 
@@ -74,6 +75,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
         self._freed = asyncio.Event()
         self._store_turn = asyncio.Lock()
         self._swept = float("-inf")
+        self._sweeps: set[asyncio.Task[None]] = set()
         self._takes: set[asyncio.Task[None]] = set()
         self._batches: set[asyncio.Task[None]] = set()
         self._flushes: set[asyncio.Task[None]] = set()
@@ -181,13 +183,16 @@ class SelfReschedulingConsumer(AsyncConsumer):
         """Dispatch to the method that the type names; a message that makes no sense is logged and dropped."""
         now = asyncio.get_running_loop().time()
         try:
-            if message.get("type") == LEASES and now - self._swept < 1:
-                # Channels looks for stale database connections before each message, in a thread, which costs more than
-                # the rest of a small batch. Every second is enough.
-                await self.delay_leases(message)
+            if message.get("type") != LEASES:
+                await super().dispatch(message)
                 return
-            self._swept = now
-            await super().dispatch(message)
+            # Channels looks for stale database connections before each message, in a thread, which costs more than the
+            # rest of a small batch. Every second is enough, and not before the leases: the thread may wait for the
+            # database, and who needs no row need not.
+            if now - self._swept >= 1 and not self._sweeps:
+                self._swept = now
+                _keep(self._sweeps, _sweep())
+            await self.delay_leases(message)
         except StopConsumer:
             raise
         except Exception as error:
@@ -315,12 +320,21 @@ class SelfReschedulingConsumer(AsyncConsumer):
             await _wait(self._batches, self.drain)
         await end(self._batches)
         await _wait(self._flushes, self.patience)
+        await _wait(self._sweeps, self.patience)
 
     async def _sign_off(self, channel: str) -> None:
         try:
             await self._store.announce(channel, self.channel_name, 0, 0)
         except Exception as error:
             logger.warning("%s could not sign off: %r", self.channel_name, error)
+
+
+async def _sweep() -> None:
+    """Close database connections that are old or lost."""
+    try:
+        await aclose_old_connections()
+    except Exception as error:
+        trouble.say(logger, "Could not close old database connections: %r", error)
 
 
 async def _wait(tasks: Collection[asyncio.Task[None]], most: int) -> None:

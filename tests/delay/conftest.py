@@ -78,5 +78,5 @@ def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def nothing() -> None: ...
 
-    for module in ("channels.consumer", "channels.generic.websocket"):
+    for module in ("channels.consumer", "channels.generic.websocket", "progrock.delay.consumer"):
         monkeypatch.setattr(f"{module}.aclose_old_connections", nothing)
