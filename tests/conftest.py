@@ -28,10 +28,10 @@ def fresh() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let go of the database, which cannot be dropped while the thread that async code asks it from is connected."""
+    """Let go of the database, which cannot be dropped while somebody is connected."""
     yield
     with django_db_blocker.unblock():
-        SyncToAsync.single_thread_executor.submit(connections.close_all).result(10)
+        disconnect()
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +46,12 @@ def redis(redis_server: RedisServer) -> RedisServer:
     """That Redis, empty."""
     redis_server.cli("FLUSHALL")
     return redis_server
+
+
+def disconnect() -> None:
+    """Close the connections of this thread, and of the one from which async code asks the database."""
+    connections.close_all()
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result(10)
 
 
 async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:

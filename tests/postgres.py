@@ -27,15 +27,14 @@ DEBIAN = Path("/usr/lib/postgresql")  # where Debian keeps what it does not put 
 class PostgresServer:
     """One PostgreSQL on a port that it keeps: `with PostgresServer() as postgres: ... postgres.url`.
 
-    :param durable: whether what is committed outlives a crash of the machine; without it, commits are faster.
+    :param durable: whether what is committed outlives a crash of the machine too, not of PostgreSQL alone.
     :param config: more of its settings.
     """
 
     def __init__(self, *, durable: bool = False, config: Iterable[tuple[str, object]] = ()) -> None:
         self.port = free_port()
-        fast = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        self._config: dict[str, object] = {} if durable else dict(fast)
-        self._config |= dict(config)
+        fast: dict[str, object] = {"fsync": "off", "full_page_writes": "off"}
+        self._config = ({} if durable else fast) | dict(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

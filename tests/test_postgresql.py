@@ -1,16 +1,15 @@
-"""The tests that touch rows, once more on PostgreSQL."""
+"""The tests that touch rows, once more on PostgreSQL, and those of what only it can do to us."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.postgres import PostgresServer
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = (
+BOTH = (
     "tests/test_access.py",
     "tests/test_admin.py",
     "tests/test_commands.py",
@@ -19,18 +18,17 @@ FILES = (
     "tests/test_views.py",
     "tests/consumers",
 )
+ONLY = ("tests/consumers/only_postgresql.py",)
 
 
-def test_what_holds_on_sqlite_holds_on_postgresql() -> None:
-    with PostgresServer(config=[("log_connections", "on")]) as postgres:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FILES],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": postgres.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout
-        assert "database=test_postgres" in postgres.log, "they ran on something else"
+@pytest.mark.parametrize("files", [BOTH, ONLY], ids=["what holds on SQLite too", "what only it does"])
+def test_it_holds_on_postgresql(files: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.on_postgresql", *files],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
