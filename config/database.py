@@ -9,6 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 
 FORM = "postgres://user:password@host:port/name"
 OPTIONS = frozenset({"application_name", "connect_timeout", "sslcert", "sslkey", "sslmode", "sslrootcert"})
+PATIENCE = {
+    "connect_timeout": "5",
+    # A server that is gone without a word is found out within 15 s, not within two hours.
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
+}
+"""How long libpq waits for a server, in seconds, the last in milliseconds."""
 
 
 def postgresql(url: str) -> dict[str, Any]:
@@ -34,7 +43,10 @@ def postgresql(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(port or ""),
-        "OPTIONS": options,
+        # Django answers each request in a thread of its own, and nobody closes what would be kept open for it. Channels
+        # closes before each message, our worker every second: the next query connects anew, also after a restart.
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": PATIENCE | options,
     }
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.database import postgresql
+from tests.postgres import PostgresServer
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
@@ -70,3 +79,27 @@ def test_a_mistake_is_named_without_the_password(url: str, got: str) -> None:
     assert "\n" not in said
     assert "sec" not in said
     assert error.value.__suppress_context__ or error.value.__context__ is None
+
+
+def test_a_silent_server_is_given_up_and_no_connection_is_kept_for_a_thread_that_is_gone() -> None:
+    found = postgresql("postgres://host/jobs")
+    assert found["CONN_MAX_AGE"] == 0
+    assert {"connect_timeout", "keepalives_idle", "tcp_user_timeout"} <= found["OPTIONS"].keys()
+
+
+def test_the_project_runs_on_it() -> None:
+    """As `manage.py` does it: migrated, and asked."""
+    with PostgresServer() as postgres, TemporaryDirectory() as folder:
+        environment = {**os.environ, "DEBUG": "1", "VAR_DIR": folder, "DATABASE_URL": postgres.url}
+        for words in (["migrate"], ["check", "--database", "default"]):
+            done = subprocess.run(
+                [sys.executable, "manage.py", *words, "--verbosity", "0"],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert postgres.sql("SELECT count(*) FROM progrock_job") == "0"
+        assert not list(Path(folder).glob("*.sqlite3"))
