@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -138,6 +138,18 @@ def test_ended_jobs_cost_the_reconciler_nothing() -> None:
         cursor.execute("ANALYZE progrock_job")
         cursor.execute(f"EXPLAIN {'QUERY PLAN' if connection.vendor == 'sqlite' else ''} {query}")
         assert "progrock_job_unfinished" in str(cursor.fetchall())
+
+
+async def test_what_cannot_be_forgotten_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def protected(older_than: timedelta) -> int:
+        raise IntegrityError("somebody's row refers to it")
+
+    monkeypatch.setattr(reconcile, "aclear", protected)
+    state, _ = await sweep(Sweep(after="00000000-0000-4000-8000-000000000000"), NOW)
+    assert (state.after, state.full) == ("", False)
+    assert "could not be deleted" in caplog.text
 
 
 @pytest.mark.parametrize(("keep", "left"), [(90, 1), (None, 2)])
