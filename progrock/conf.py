@@ -51,7 +51,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     default_service: str = ""
     store: str = MEMORY
     max_unfinished: int = 100
-    keep_days: Annotated[float, msgspec.Meta(gt=0)] | None = 90
+    keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = 90
 
     def __post_init__(self) -> None:
         if not self.default_service and len(self.services) == 1:

@@ -15,6 +15,10 @@ from .estimate import Pace, left, observe
 from .protocol import Failure, Snapshot, State
 
 
+_POLICY_MOST = 10 * 365 * 86_400_000
+"""Ten years in milliseconds: beyond what a schedule takes for a delay, no look would come at all."""
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to look at the jobs of a service. All durations in milliseconds.
 
@@ -53,6 +57,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+            if isinstance(value, int) and value > _POLICY_MOST:
+                raise ValueError(f"{name} must be at most {_POLICY_MOST}, got {value}")
 
 
 class Reading(msgspec.Struct, frozen=True):

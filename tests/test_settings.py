@@ -30,6 +30,8 @@ def test_the_only_service_is_the_default() -> None:
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"intervall": 1}}}}, "unknown field `intervall`"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": "1 s"}}}}, "Expected `int`, got `str`"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": 0}}}}, "interval must be at least 1, got 0"),
+        ({"SERVICES": {"a": SERVICE | {"POLICY": {"patience": 2**53}}}}, "patience must be at most 315360000000"),
+        ({"KEEP_DAYS": 1e9}, "Expected `float` <= 36500.0"),
         ({"SERVICES": {"a": SERVICE}, "DEFAULT_SERVICE": "b"}, "DEFAULT_SERVICE 'b' is not one of the SERVICES"),
         ({"STORE": "postgres://x"}, "STORE must be one of memory://, redis://host:port/db, "),
         ({"STORE": "redis+cluster://a:1,b"}, "redis+cluster://host:port,host:port, got 'redis+cluster://a:1,b'"),
