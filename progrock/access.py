@@ -11,7 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from . import registry
-from .models import Job
+from .models import primary
 
 _SESSION_KEY = "progrock.owner"
 
@@ -44,11 +44,11 @@ def adopt(sender: object, request: HttpRequest, user: Any, **kwargs: Any) -> Non
     before, after = _owner(None, token), _owner(user, token)
     if before is None or after is None:
         return
-    jobs = Job.objects.filter(owner=before)
+    jobs = primary().filter(owner=before)
     live = [str(pk) for pk in jobs.filter(finished__isnull=True).values_list("pk", flat=True)]
     with transaction.atomic():
         # A key that the user has used already stays with the job that has it.
-        taken = Job.objects.filter(owner=after, key__isnull=False).values("key")
+        taken = primary().filter(owner=after, key__isnull=False).values("key")
         jobs.filter(key__in=taken).update(key=None)
         jobs.update(owner=after)
     # Their entries carry the owner too, and learn of it from the row at the next step.

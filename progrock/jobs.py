@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from . import registry, updates
 from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
-from .models import Job
+from .models import Job, primary
 from .protocol import Failure, Snapshot, State
 from .step import Run, one_line
 
@@ -124,7 +124,7 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
 
 async def _retry_of(old: Job) -> Snapshot | None:
     with _available():
-        row = await Job.objects.filter(retry_of=old).afirst()
+        row = await primary().filter(retry_of=old).afirst()
     return None if row is None else await _snapshot(row)
 
 
@@ -153,7 +153,7 @@ async def _create(job: Job) -> Snapshot:
     """
     most = registry.conf().max_unfinished
     with _available():
-        unfinished = await Job.objects.filter(owner=job.owner, finished__isnull=True).acount()
+        unfinished = await primary().filter(owner=job.owner, finished__isnull=True).acount()
         if unfinished >= most:
             raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
         job.created = job.changed = timezone.now()
@@ -186,7 +186,7 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
     :raises Unavailable: if the database is away.
     """
     with _available():
-        row = await Job.objects.filter(owner=owner, key=key).afirst()
+        row = await primary().filter(owner=owner, key=key).afirst()
     return None if row is None else await _snapshot(row)
 
 
@@ -232,7 +232,7 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
 
 async def _row(key: str, owner: str) -> Job:
     with _available():
-        row = await Job.objects.filter(pk=key, owner=owner).afirst()
+        row = await primary().filter(pk=key, owner=owner).afirst()
     if row is None:
         raise NotFound(f"Expected the id of a job of yours, got {key}.")
     return row
@@ -258,7 +258,7 @@ async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
     :raises Unavailable: if the database is away.
     """
     with _available():
-        rows = [row async for row in Job.objects.filter(owner=owner).order_by("-created")[:limit]]
+        rows = [row async for row in primary().filter(owner=owner).order_by("-created")[:limit]]
     entries = await _entries([str(row.id) for row in rows])
     return [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
 
@@ -271,7 +271,7 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :raises Unavailable: if the database is away.
     """
     key = _key(job)
-    mine = Job.objects.filter(pk=key, owner=owner, state__in=[State.PENDING, State.RUNNING])
+    mine = primary().filter(pk=key, owner=owner, state__in=[State.PENDING, State.RUNNING])
     with _available():
         asked = await _written(lambda: mine.update(state=State.CANCELLING, changed=timezone.now()), lambda: _nudge(key))
     snapshot = await aget(key, owner=owner)

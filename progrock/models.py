@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from django.db import models
-from django.db.models import Q
+from django.db import models, router
+from django.db.models import Q, QuerySet
 
 from .protocol import State
 
@@ -83,3 +83,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.title or self.service} ({self.state})"
+
+
+def primary() -> QuerySet[Job]:
+    """Return all jobs, of the database that is written to.
+
+    A copy that lags does not know yet what was just started, or ended: its word would drop the one and tell the other.
+    """
+    return Job.objects.using(router.db_for_write(Job))

@@ -11,7 +11,6 @@ import random
 from datetime import timedelta
 
 import msgspec
-from django.db import router
 from django.db.models import QuerySet
 from django.utils import timezone
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 from . import registry
 from .delay import INTAKE, NewEntry
 from .jobs import entry_for, run_of
-from .models import Job
+from .models import Job, primary
 from .protocol import State
 from .retention import aclear
 
@@ -78,7 +77,7 @@ async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:
 
 def _unfinished(after: str) -> QuerySet[Job]:
     # Not by state: only this is what the partial index is over.
-    rows = _primary().filter(finished__isnull=True).order_by("pk")
+    rows = primary().filter(finished__isnull=True).order_by("pk")
     return rows.filter(pk__gt=after) if after else rows
 
 
@@ -110,12 +109,7 @@ async def mend(rows: list[Job]) -> tuple[int, int]:
                 unheard.append(entry.key)
     # Some may have ended since their rows were read. An end is committed before its entry is given up, so what a row
     # says now is true.
-    missing = [row async for row in _primary().filter(pk__in=gone, finished__isnull=True)] if gone else []
+    missing = [row async for row in primary().filter(pk__in=gone, finished__isnull=True)] if gone else []
     await store.schedule([entry_for(row, random.randint(0, SPREAD * len(missing))) for row in missing])
     await store.nudge(unheard)
     return len(missing), len(unheard)
-
-
-def _primary() -> QuerySet[Job]:
-    # A copy that lags knows less than the schedule.
-    return Job.objects.using(router.db_for_write(Job))

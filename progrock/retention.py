@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import router
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from .models import Job
+from .models import Job, primary
 
 PAGE = 500
 """How many are deleted at once: a long transaction holds up others."""
@@ -16,7 +15,7 @@ PAGE = 500
 
 def old(older_than: timedelta) -> QuerySet[Job]:
     """Return the jobs that ended that long ago."""
-    return Job.objects.using(router.db_for_write(Job)).filter(finished__lt=timezone.now() - older_than)
+    return primary().filter(finished__lt=timezone.now() - older_than)
 
 
 async def aclear(older_than: timedelta) -> int:
@@ -27,7 +26,7 @@ async def aclear(older_than: timedelta) -> int:
     keys = [key async for key in old(older_than).order_by("finished").values_list("pk", flat=True)[:PAGE]]
     if not keys:
         return 0
-    jobs = Job.objects.using(router.db_for_write(Job))
+    jobs = primary()
     # Tried again, the newer one stays, and its link goes.
     await jobs.filter(retry_of__in=keys).exclude(pk__in=keys).aupdate(retry_of=None)
     count, _ = await jobs.filter(pk__in=keys).adelete()

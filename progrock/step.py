@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from .estimate import Pace, left, observe
 from .protocol import Failure, Snapshot, State
 
-
 _POLICY_MOST = 10 * 365 * 86_400_000
 """Ten years in milliseconds: beyond what a schedule takes for a delay, no look would come at all."""
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from . import registry
 from .access import owner_of_request
 from .exceptions import UnknownService
-from .models import Job
+from .models import primary
 from .step import Miss
 
 _CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
@@ -21,7 +21,7 @@ _CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     """Stream a job's finished file through, ranges kept, to its owner and nobody else."""
     owner = await owner_of_request(request)
-    row = await Job.objects.filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
+    row = await primary().filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
     if row is None:
         return _plain(404, "There is no such file, or it is not yours.")
     asked = {name: request.headers[name] for name in _CONDITIONS if name in request.headers}

@@ -275,7 +275,7 @@ def test_ends_of_our_own() -> None:
 
 @pytest.mark.parametrize("wrong", [{"interval": 0}, {"patience": -1}, {"deadline": 2**53}])
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be at (least 1|most)"):
+    with pytest.raises(ValueError, match=r"must be at (least 1|most)"):
         Policy(**wrong)  # type: ignore[arg-type]
 
 

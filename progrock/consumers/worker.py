@@ -26,7 +26,7 @@ from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..exceptions import UnknownService
 from ..history import ausual
 from ..jobs import UNFINISHED, UNREADABLE, snapshot_of
-from ..models import Job
+from ..models import Job, primary
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
@@ -121,7 +121,7 @@ class JobWorker(SelfReschedulingConsumer):
         """Return rows by key, with one query; None for one that is gone."""
         if not keys:
             return {}
-        found = {str(row.pk): row async for row in Job.objects.filter(pk__in=keys)}
+        found = {str(row.pk): row async for row in primary().filter(pk__in=keys)}
         return {key: found.get(key) for key in keys}
 
     async def _guard(self, leases: Sequence[Lease], stream: Outcomes) -> Outcomes:
@@ -202,7 +202,7 @@ class JobWorker(SelfReschedulingConsumer):
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
             now = timezone.now()
-            pending = Job.objects.filter(pk=row.pk, state=State.PENDING)
+            pending = primary().filter(pk=row.pk, state=State.PENDING)
             if not await self._writes.update(pending, state=State.RUNNING, started=now, changed=now):
                 yield lease, Again(0, attempt=lease.attempt)  # cancelled just now: look again
                 return
@@ -225,7 +225,7 @@ class JobWorker(SelfReschedulingConsumer):
             decision = self._decide(lease, replace(run, remote=answer.remote), answer.reading)
             stream = self._settle_all([(lease, decision)])
             # Nobody else's: a start that came twice must not take the place of the one that is looked at.
-            mine = Job.objects.filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
+            mine = primary().filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
             if not await self._writes.update(mine, remote=answer.remote, title=decision.run.snapshot.title):
                 # It ended, or began another time, while we started it.
                 await self._ask(service.cancel(answer.remote))
@@ -323,7 +323,7 @@ class JobWorker(SelfReschedulingConsumer):
             ended = await self._end(run)
         snapshot = run.snapshot
         if not ended:
-            async for outcome in self._over(lease, await Job.objects.filter(pk=snapshot.job).afirst()):
+            async for outcome in self._over(lease, await primary().filter(pk=snapshot.job).afirst()):
                 yield outcome
             return
         await self._tell(run.owner, snapshot)
@@ -340,7 +340,7 @@ class JobWorker(SelfReschedulingConsumer):
             # Of a row that lost its beginning, with the last second of its database, the end shall be kept.
             began["started"] = Coalesce("started", Value(datetime.fromtimestamp(run.started / 1_000_000, UTC)))
         return await self._writes.update(
-            Job.objects.filter(pk=snapshot.job, state__in=UNFINISHED),
+            primary().filter(pk=snapshot.job, state__in=UNFINISHED),
             state=snapshot.state,
             title=snapshot.title,
             remote=run.remote,

@@ -16,7 +16,7 @@ from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, DataError, InterfaceError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
@@ -713,6 +713,28 @@ async def test_what_runs_does_not_expire_though_the_database_lost_its_start(remo
     await until(lambda: len(remote.polls) > polls + 3)
     remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED)]
     assert (await end_of(job)).state is State.SUCCEEDED
+
+
+class LaggingCopy:
+    """A router to a copy of the jobs that cannot be asked: whoever reads there would be told what was."""
+
+    def db_for_read(self, model: type[Model], **hints: object) -> str | None:
+        return "copy" if model is Job else None
+
+    def db_for_write(self, model: type[Model], **hints: object) -> str | None:
+        return "default" if model is Job else None
+
+
+async def test_a_copy_that_lags_is_not_asked(remote: Remote, settings: Any) -> None:
+    settings.DATABASE_ROUTERS = ["tests.consumers.test_worker.LaggingCopy"]
+    remote.default = [RUNNING]
+    job = (await jobs.astart(owner="me", key="k")).job
+    await until(lambda: remote.polls)
+    assert (await jobs.astart(owner="me", key="k")).job == job
+    assert [each.job for each in await jobs.alist_mine(owner="me")] == [job]
+    await jobs.acancel(job, owner="me")
+    assert (await end_of(job)).state is State.CANCELLED
+    assert (await jobs.aretry(job, owner="me")).retry_of == job
 
 
 async def test_the_patience_for_a_cancel_begins_with_it_and_ends(remote: Remote) -> None:
