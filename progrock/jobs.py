@@ -17,7 +17,7 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from . import registry, updates
-from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door
+from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door, trouble
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
 from .models import Job, primary
 from .protocol import Failure, Snapshot, State
@@ -152,12 +152,15 @@ async def _create(job: Job) -> Snapshot:
     :raises IntegrityError: if it is there already.
     """
     most = registry.conf().max_unfinished
-    with _available():
-        unfinished = await primary().filter(owner=job.owner, finished__isnull=True).acount()
-        if unfinished >= most:
+
+    def insert() -> None:
+        if primary().filter(owner=job.owner, finished__isnull=True).count() >= most:
             raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
         job.created = job.changed = timezone.now()
-        await _written(lambda: job.save(force_insert=True), lambda: _schedule_new(job))
+        job.save(force_insert=True)
+
+    with _available():
+        await _written(insert, lambda: _schedule_new(job))
     return snapshot_of(job)
 
 
@@ -210,8 +213,8 @@ async def _schedule_new(job: Job) -> None:
         if due is not None:
             at = due - new.delay * 1000
             await registry.hand_over([Lease(new.key, new.channel, new.message, due, at, at)])
-    except Exception as trouble:
-        logger.warning("Job %s starts late: %r", job.id, trouble)
+    except Exception as error:
+        trouble.say(logger, "Job %s starts late: %r", job.id, error)
     await updates.publish([(job.owner, snapshot_of(job))])
 
 
@@ -247,8 +250,8 @@ async def _entries(keys: Sequence[str]) -> list[Entry | None]:
     """Return the jobs' entries in the schedule; while that is away, nothing, so that the rows speak."""
     try:
         return await registry.store().peek(keys)
-    except StoreAway as trouble:
-        logger.warning("Jobs are shown by their rows alone: %s", trouble)
+    except StoreAway as error:
+        logger.warning("Jobs are shown by their rows alone: %s", error)
         return [None] * len(keys)
 
 
@@ -285,8 +288,8 @@ async def _nudge(key: str) -> None:
     """Have a job looked at now. If that fails, the reconciler finds out that it has not heard."""
     try:
         await registry.store().nudge([key])
-    except StoreAway as trouble:
-        logger.warning("Job %s is cancelled late: %s", key, trouble)
+    except StoreAway as error:
+        logger.warning("Job %s is cancelled late: %s", key, error)
 
 
 start = door(astart, registry.aclose)

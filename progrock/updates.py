@@ -22,7 +22,8 @@ from .protocol import Snapshot, encode
 
 logger = logging.getLogger(__name__)
 
-SHARDS = 16
+SHARDS = 4
+"""More of them cost the workers a call each and batch; fewer make each web process decode what nobody there watches."""
 REJOIN = 10
 """Seconds after which the hub joins its groups again: layers forget members."""
 
