@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
 
-from progrock import jobs, reconcile, registry, signals
+from progrock import jobs, reconcile, registry, signals, updates
 from progrock.access import ensure_owner, owner_of_scope
 from progrock.consumers.worker import JobWorker
 from progrock.delay import Again, Lease, NewEntry
@@ -518,12 +518,15 @@ async def test_a_result_that_is_no_json_ends_the_job(remote: Remote, result: obj
     await until(lambda: nothing_left(started.job))
 
 
-async def test_a_row_that_cannot_be_told_keeps_no_entry_alive(remote: Remote) -> None:
-    now = timezone.now()
-    row = await a_row(state=State.SUCCEEDED, finished=now, result="\ud800")
-    row.result = None
+async def test_a_row_that_cannot_be_told_keeps_no_entry_alive(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # SQLite keeps text that nobody can encode, PostgreSQL does not.
+    monkeypatch.setattr(updates, "encode", lambda snapshot: "\ud800".encode())
+    row = await a_row(state=State.SUCCEEDED, finished=timezone.now())
     await registry.store().schedule([jobs.entry_for(row, 0)])
     await until(lambda: nothing_left(str(row.pk)))
+    assert f"Job {row.pk} cannot be told: UnicodeEncodeError" in caplog.text
 
 
 @pytest.mark.parametrize(
