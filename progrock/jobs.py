@@ -226,7 +226,8 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     """
     key = _key(job)
     (entry,) = await _entries([key])
-    if entry is not None and not entry.held:
+    # What is held, or was held by a worker that died, or was cancelled, may have a row that is newer.
+    if entry is not None and not entry.held and not entry.stale and entry.attempt == 1:
         run = run_of(entry)
         if run is not None and run.owner == owner and _speaks(run):
             return run.snapshot

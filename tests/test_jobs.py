@@ -32,6 +32,7 @@ from progrock.exceptions import (
 from progrock.models import Job
 from progrock.protocol import Snapshot, State
 from progrock.step import begin
+from tests.conftest import until
 
 NOW = timezone.now()
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,6 +125,32 @@ async def test_a_live_job_is_read_from_its_entry() -> None:
     assert [job.progress for job in await jobs.alist_mine(owner="me")] == [42]
     with pytest.raises(NotFound):
         await jobs.aget(snapshot.job, owner="you")
+
+
+async def test_a_cancel_is_seen_by_who_asks_before_the_next_step() -> None:
+    snapshot = await jobs.astart(owner="me")
+    await _replace_entry(snapshot.job, 42.0)
+    await jobs.acancel(snapshot.job, owner="me")
+    seen = await jobs.aget(snapshot.job, owner="me")
+    assert (seen.state, seen.progress) == (State.CANCELLING, 42)
+
+
+async def test_a_row_that_has_ended_wins_over_an_entry_whose_worker_died() -> None:
+    snapshot = await jobs.astart(owner="me")
+    await _replace_entry(snapshot.job, 42.0)
+    store = registry.store()
+    await store.announce(registry.CHANNEL, "reader", 5, 60_000)
+    await store.nudge([snapshot.job])
+    held = await store.renew(await store.lease(5, 5_000), 1, "reader")
+    assert len(held) == 1
+    await Job.objects.filter(pk=snapshot.job).aupdate(state=State.SUCCEEDED, started=NOW, finished=NOW, message="Done.")
+
+    async def lost() -> bool:
+        (entry,) = await store.peek([snapshot.job])
+        return entry is not None and not entry.held
+
+    await until(lost)
+    assert (await jobs.aget(snapshot.job, owner="me")).state is State.SUCCEEDED
 
 
 async def test_a_row_that_has_ended_wins_over_an_entry_that_is_held() -> None:

@@ -52,6 +52,7 @@ class Entry(msgspec.Struct, frozen=True):
     :param held: whether a lease on it has not ended yet.
     :param attempt: the number of the next look, or of the one going on; see :class:`Lease`.
     :param reason: why it is dead.
+    :param stale: whether its message may be overtaken: somebody asked for a look, or a look was lost with its reader.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Entry(msgspec.Struct, frozen=True):
     held: bool
     attempt: int
     reason: str = ""
+    stale: bool = False
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):

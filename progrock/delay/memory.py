@@ -210,9 +210,11 @@ class MemoryStore(DelayStore):
 
     def _entry(self, key: str, stored: _Stored, now: int) -> Entry:
         dead = stored.hold is _Hold.DEAD
-        held = stored.hold in (_Hold.HANDED, _Hold.RUNNING) and stored.due > now
+        leased = stored.hold in (_Hold.HANDED, _Hold.RUNNING)
+        held = leased and stored.due > now
+        stale = (leased and not held) or (stored.hold is _Hold.WAITING and stored.nudged)
         due, reason = (None, self._dead[key]) if dead else (stored.due, "")
-        return Entry(key, stored.channel, stored.message, due, held, stored.attempt, reason)
+        return Entry(key, stored.channel, stored.message, due, held, stored.attempt, reason, stale)
 
     async def remove(self, keys: Iterable[str]) -> int:
         with self._lock:

@@ -163,7 +163,8 @@ class RedisStore(DelayStore):
                 if where:
                     due = None if where == b"dead" else score
                     held = where == b"held" and score > now
-                    entries[at] = _entry(keys[at], value, due, held, reason)
+                    stale = where == b"nudged" or (where == b"held" and not held)
+                    entries[at] = _entry(keys[at], value, due, held, reason, stale=stale)
 
         await self._each_shard(peek, keys)
         return entries
@@ -322,12 +323,12 @@ def _value(attempt: int, channel: str, message: bytes) -> bytes:
     return b"%d %b %b" % (attempt, channel.encode(), message)
 
 
-def _entry(key: str, value: bytes, due: int | None, held: bool, reason: bytes) -> Entry:
+def _entry(key: str, value: bytes, due: int | None, held: bool, reason: bytes, *, stale: bool = False) -> Entry:
     try:
         attempt, channel, message = value.split(b" ", 2)
-        return Entry(key, channel.decode(), message, due, held, _attempt(attempt), _text(reason))
+        return Entry(key, channel.decode(), message, due, held, _attempt(attempt), _text(reason), stale)
     except ValueError:
-        return Entry(key, "", value, due, held, 1, _text(reason))  # somebody's hands were in it
+        return Entry(key, "", value, due, held, 1, _text(reason), stale)  # somebody's hands were in it
 
 
 def _attempt(text: bytes) -> int:

@@ -204,6 +204,24 @@ async def test_what_was_nudged_and_given_back_unsent_does_not_spin(bench: Bench)
     assert (await one(bench.store)).nudged
 
 
+async def test_peek_tells_what_may_be_overtaken(bench: Bench) -> None:
+    async def stale() -> bool:
+        (entry,) = await bench.store.peek(["k"])
+        assert entry is not None
+        return entry.stale
+
+    lease = await running(bench)
+    await bench.store.settle([(lease, Again(100))])
+    assert not await stale()
+    await bench.store.nudge(["k"])
+    assert await stale()
+    (held,) = await bench.store.renew([await one(bench.store)], RUN, "r")
+    assert held is not None
+    assert not await stale()
+    await bench.advance(RUN)
+    assert await stale()
+
+
 async def test_peek_tells_held_from_waiting(bench: Bench) -> None:
     lease = await running(bench)
     held, nothing = await bench.store.peek(["k", "not there"])

@@ -2,7 +2,7 @@
 --
 -- ARGV[2…] keys
 --
--- Returns the time, and for each key: value, "waiting", "held" or "dead", score, reason; or four times nothing.
+-- Returns the time, and for each key: value, "waiting", "nudged", "held" or "dead", score, reason; or four times nothing.
 
 local reply = { now() }
 local known = each_reader()
@@ -13,6 +13,9 @@ for i = 2, #ARGV do
     local where, score = nil, nil
     if value then
         where, score = locate(key, channel, known)
+    end
+    if where == 'waiting' and call('SISMEMBER', nudged, key) == 1 then
+        where = 'nudged'
     end
     if where then
         local reason = where == 'dead' and call('HGET', reasons, key) or ''
