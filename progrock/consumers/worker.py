@@ -227,8 +227,10 @@ class JobWorker(SelfReschedulingConsumer):
             # Nobody else's: a start that came twice must not take the place of the one that is looked at.
             mine = primary().filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
             if not await self._writes.update(mine, remote=answer.remote, title=decision.run.snapshot.title):
-                # It ended, or began another time, while we started it.
-                await self._ask(service.cancel(answer.remote))
+                # It ended, or began another time, while we started it. What is the finished one's is not touched.
+                done = primary().filter(pk=row.pk, state=State.SUCCEEDED, remote=answer.remote)
+                if not await done.aexists():
+                    await self._ask(service.cancel(answer.remote))
                 yield lease, Again(0, attempt=lease.attempt, nudged=True)
                 return
         async for outcome in stream:

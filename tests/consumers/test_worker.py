@@ -666,6 +666,23 @@ async def test_what_ended_while_it_was_started_is_stopped_out_there(remote: Remo
     assert (await Job.objects.aget(pk=job)).remote == ""
 
 
+async def test_what_succeeded_meanwhile_under_the_same_name_is_left_alone(remote: Remote) -> None:
+    """A worker that was frozen in its start wakes up when another has seen the job through."""
+    remote.gate.clear()
+    job = (await jobs.astart(owner="me")).job
+
+    async def begun() -> bool:
+        return (await Job.objects.aget(pk=job)).state == State.RUNNING
+
+    await until(begun)
+    now = timezone.now()
+    await Job.objects.filter(pk=job).aupdate(state=State.SUCCEEDED, remote=f"r-{job}", finished=now, changed=now)
+    remote.gate.set()
+    await until(lambda: nothing_left(job))
+    assert remote.starts == {job: 1}
+    assert remote.cancels == []
+
+
 async def test_a_remote_is_kept_as_soon_as_it_is_known_and_then_not_started_again(remote: Remote) -> None:
     remote.default = [RUNNING]
     job = (await jobs.astart(owner="me")).job
