@@ -421,6 +421,19 @@ def _sane(look: object) -> Look:
         return look
     try:
         # As JSON has it: what cannot be told to a client must not get into the row that it is told from.
-        return replace(look, result=msgspec.json.decode(msgspec.json.encode(look.result)))
+        text = msgspec.json.encode(look.result)
+        result = msgspec.json.decode(text)
+        return replace(look, result=_without_nul(result) if b"\\u0000" in text else result)
     except (TypeError, ValueError, RecursionError):
         return nonsense
+
+
+def _without_nul(value: Any) -> Any:
+    """Return JSON with U+FFFD for NUL, which PostgreSQL cannot keep: one character is no reason to lose a result."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(each) for each in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(each) for key, each in value.items()}
+    return value

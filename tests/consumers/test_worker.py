@@ -1096,3 +1096,9 @@ async def test_a_job_made_again_shows_nothing_before_its_service_has_answered(re
 
 async def shows(job: str, percent: float) -> bool:
     return (await jobs.aget(job, owner="me")).percent == percent
+
+
+async def test_a_nul_in_a_result_loses_itself_and_not_the_result(remote: Remote) -> None:
+    remote.default = [Reading(State.SUCCEEDED, result={"a\x00": ["\x00", 1, "\\u0000"]})]
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert ended.result == {"a\ufffd": ["\ufffd", 1, "\\u0000"]}
