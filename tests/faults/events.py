@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     :param at: when, in nanoseconds of the machine's monotonic clock, which all processes share.
     :param key: of the entry; the name of a scheduler or a reader, when it is about one.
     :param late: microseconds from due to leased.
+    :param asked: when it was asked for; it happened between that and `at`.
+    :param given: the receipt that was shown for it.
     """
 
     what: str
@@ -25,6 +28,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     receipt: int = 0
     attempt: int = 0
     late: int = 0
+    asked: int = 0
+    given: int = 0
 
 
 _encode = msgspec.json.Encoder().encode
@@ -41,11 +46,9 @@ def tell(*events: Event) -> None:
         os.write(_file, b"".join(_encode(event) + b"\n" for event in events))
 
 
-def event(
-    what: str, *, at: int = 0, key: str = "", step: int = 0, receipt: int = 0, attempt: int = 0, late: int = 0
-) -> Event:
+def event(what: str, *, at: int = 0, **details: Any) -> Event:
     """Return an event of this process, of now unless told."""
-    return Event(what, os.getpid(), at or time.monotonic_ns(), key, step, receipt, attempt, late)
+    return Event(what, os.getpid(), at or time.monotonic_ns(), **details)
 
 
 class Events:

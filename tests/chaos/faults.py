@@ -1,0 +1,347 @@
+"""The faults: what is done, when, and what must be seen."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tests.chaos.audience import Audience
+from tests.chaos.stage import Seat, Stage
+from tests.conftest import until
+
+DONE = frozenset({"succeeded"})
+STRUCK_MOST = 20.0
+
+
+@dataclass
+class Scene:
+    """What a fault may act on.
+
+    :param freeze: seconds that something stands still.
+    """
+
+    stage: Stage
+    audience: Audience
+    random: Random
+    freeze: float
+
+    def any(self, seats: Sequence[Seat]) -> Seat:
+        """Return one of them."""
+        return self.random.choice(seats)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row of the table.
+
+    :param rows: of FAULTS.md that it shows.
+    :param does: what is done, in words.
+    :param seen: what must be seen beside what must be true after every fault.
+    :param strike: does it; called with jobs in flight.
+    :param before: is done before the first job is started.
+    :param expected: how jobs may end.
+    :param twice: something may die between an end's commit and the word that its entry is settled.
+    :param loses: the schedule may lose entries, which are made anew.
+    :param back: the schedule may go back in time, and take receipts again.
+    :param forgets: the remote service forgets what it ran.
+    :param lasts: seconds that a job lasts, if not as the run has it.
+    :param chance: what it hits depends on the moment, so it is repeated.
+    """
+
+    name: str
+    rows: str
+    does: str
+    seen: str
+    strike: Callable[[Scene], Awaitable[None]]
+    before: Callable[[Scene], Awaitable[None]] | None = None
+    expected: frozenset[str] = DONE
+    twice: bool = False
+    loses: bool = False
+    back: bool = False
+    forgets: bool = False
+    lasts: float | None = None
+    chance: bool = True
+
+
+# Processes killed.
+
+
+async def _kill(*seats: Seat) -> None:
+    for seat in seats:
+        seat.hand.kill()
+    # A supervisor takes a moment.
+    await asyncio.sleep(0.3)
+    await asyncio.gather(*(seat.again() for seat in seats))
+
+
+async def kill_worker(scene: Scene) -> None:
+    await _kill(scene.any(scene.stage.workers))
+
+
+async def kill_workers(scene: Scene) -> None:
+    await _kill(*scene.stage.workers)
+
+
+async def kill_scheduler(scene: Scene) -> None:
+    await _kill(scene.any(scene.stage.schedulers))
+
+
+async def kill_schedulers(scene: Scene) -> None:
+    await _kill(*scene.stage.schedulers)
+
+
+async def kill_web(scene: Scene) -> None:
+    await _kill(scene.any(scene.stage.webs))
+
+
+async def kill_all(scene: Scene) -> None:
+    await _kill(*scene.stage.seats)
+
+
+# Processes frozen.
+
+
+async def _freeze(scene: Scene, seat: Seat) -> None:
+    seat.hand.freeze()
+    try:
+        await asyncio.sleep(scene.freeze)
+    finally:
+        seat.hand.thaw()
+
+
+async def freeze_worker(scene: Scene) -> None:
+    await _freeze(scene, scene.any(scene.stage.workers))
+
+
+async def freeze_scheduler(scene: Scene) -> None:
+    await _freeze(scene, scene.any(scene.stage.schedulers))
+
+
+async def freeze_web(scene: Scene) -> None:
+    await _freeze(scene, scene.any(scene.stage.webs))
+
+
+async def freeze_redis(scene: Scene) -> None:
+    scene.stage.redis.pause()
+    try:
+        await asyncio.sleep(scene.freeze)
+    finally:
+        scene.stage.redis.resume()
+
+
+# Processes stopped in order.
+
+
+async def deploy(scene: Scene) -> None:
+    for seat in scene.stage.seats:
+        code = await seat.relieve()
+        assert code == 0, f"{seat.role} ended with {code} when it was asked to: " + "\n".join(seat.hand.log[-5:])
+
+
+# Redis.
+
+
+async def redis_killed(scene: Scene) -> None:
+    redis = scene.stage.redis
+    await asyncio.to_thread(redis.kill)
+    await asyncio.sleep(0.5)
+    await asyncio.to_thread(redis.start)
+
+
+async def redis_lost(scene: Scene) -> None:
+    redis = scene.stage.redis
+    await asyncio.to_thread(redis.kill)
+    shutil.rmtree(redis.folder / "appendonlydir")
+    await asyncio.to_thread(redis.start)
+
+
+async def redis_flushed(scene: Scene) -> None:
+    await asyncio.to_thread(scene.stage.redis.cli, "FLUSHALL")
+
+
+async def redis_restored(scene: Scene) -> None:
+    """It comes back with what it knew two seconds ago."""
+    redis = scene.stage.redis
+    kept = scene.stage.folder / "kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(redis.folder / "appendonlydir", kept)
+    await asyncio.sleep(2)
+    await asyncio.to_thread(redis.kill)
+    shutil.rmtree(redis.folder / "appendonlydir")
+    shutil.copytree(kept, redis.folder / "appendonlydir")
+    await asyncio.to_thread(redis.start)
+
+
+# The remote service.
+
+
+async def synth_back(scene: Scene) -> None:
+    await asyncio.to_thread(scene.stage.synth.kill)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(scene.stage.synth.start)
+
+
+async def synth_forgets(scene: Scene) -> None:
+    await _trouble(scene, {"kind": "forget", "ids": "all", "times": 1})
+
+
+async def remote_500(scene: Scene) -> None:
+    await _trouble(scene, {"kind": "status", "status": 500}, lasts=scene.freeze * 2)
+
+
+async def remote_garbage(scene: Scene) -> None:
+    bodies = ("html", "truncated", "empty", "nan")
+    await _trouble(
+        scene, *({"kind": "garbage", "body": body, "chance": 0.3} for body in bodies), lasts=scene.freeze * 1.5
+    )
+
+
+async def remote_lost_replies(scene: Scene) -> None:
+    await _trouble(scene, {"kind": "lost-reply", "chance": 0.3}, lasts=scene.freeze)
+
+
+async def remote_slow(scene: Scene) -> None:
+    """Each answer takes longer than a run lease."""
+    await _trouble(scene, {"kind": "latency", "ms": 5_000}, lasts=6)
+
+
+async def _trouble(scene: Scene, *switches: dict[str, object], lasts: float = 0) -> None:
+    await asyncio.to_thread(scene.stage.synth.trouble, *switches)
+    if lasts:
+        await asyncio.sleep(lasts)
+        await asyncio.to_thread(scene.stage.synth.call, "DELETE", "/v1/trouble")
+
+
+# Messages.
+
+
+async def lose_messages(scene: Scene) -> None:
+    scene.stage.lose(0.01)
+
+
+async def lose_many(scene: Scene) -> None:
+    scene.stage.lose(0.2)
+
+
+async def cancel_all(scene: Scene) -> None:
+    """Everybody changes their mind, and a worker dies of it."""
+    for client in scene.audience.starters:
+        for job in list(client.jobs):
+            await client.cancel(job)
+    await kill_worker(scene)
+
+
+# Places.
+
+
+def at(place: str, action: str, *, most: int = 5) -> Callable[[Scene], Awaitable[None]]:
+    """Return what has the process die, freeze or stumble that comes by a place."""
+
+    async def arm(scene: Scene) -> None:
+        scene.stage.arm(place, action, scene.random.randint(1, most))
+
+    return arm
+
+
+async def recover(scene: Scene) -> None:
+    """Wait until somebody was struck, and fill the seats that have become empty."""
+    await until(lambda: not scene.stage.armed, STRUCK_MOST)
+    await asyncio.sleep(0.3)
+    for seat in scene.stage.seats:
+        if seat.hand.code is not None:
+            await seat.again()
+
+
+def point(
+    name: str, rows: str, place: str, does: str, seen: str, *, action: str = "die", most: int = 5, twice: bool = False
+) -> Fault:
+    """Return a fault at a place."""
+    before = at(place, action, most=most)
+    return Fault(name, rows, does, seen, recover, before=before, twice=twice, chance=False)
+
+
+CHANCE = [
+    Fault("kill-worker", "A16 A22", "SIGKILL a worker", "the other goes on after a run lease", kill_worker, twice=True),
+    Fault("kill-workers", "A27", "SIGKILL both workers", "new ones go on after a run lease", kill_workers, twice=True),
+    Fault("kill-scheduler", "A07 A10", "SIGKILL a scheduler", "the other goes on at once", kill_scheduler),
+    Fault("kill-schedulers", "A11", "SIGKILL both schedulers", "late, and then caught up", kill_schedulers),
+    Fault("kill-web", "A05", "SIGKILL a web server", "its clients come back to the other", kill_web),
+    Fault("kill-all", "A34", "SIGKILL all processes at once", "all go on where they were", kill_all, twice=True),
+    Fault(
+        "redis-killed",
+        "C01 C03",
+        "SIGKILL Redis, which has an append-only file",
+        "all go on",
+        redis_killed,
+        twice=True,
+        back=True,
+    ),
+    Fault(
+        "redis-lost",
+        "C02",
+        "SIGKILL Redis, and nothing of it is left",
+        "the reconciler brings all back",
+        redis_lost,
+        twice=True,
+        loses=True,
+    ),
+    Fault("redis-flushed", "C05", "FLUSHALL", "the reconciler brings all back", redis_flushed, twice=True, loses=True),
+    Fault(
+        "redis-restored",
+        "C09",
+        "Redis comes back with what it knew 2 s before",
+        "work is done again, none is lost",
+        redis_restored,
+        twice=True,
+        loses=True,
+        back=True,
+    ),
+    Fault("synth-back", "", "SIGKILL the remote service, which comes back with its jobs", "all go on", synth_back),
+    Fault(
+        "synth-forgets",
+        "E16",
+        "the remote service forgets its jobs",
+        "they fail as vanished",
+        synth_forgets,
+        expected=frozenset({"succeeded", "failed vanished"}),
+        forgets=True,
+    ),
+    Fault("deploy", "B01 B06", "SIGTERM of each process, one after the other", "each ends with 0; no pause", deploy),
+    Fault(
+        "freeze-worker",
+        "A26",
+        "SIGSTOP of a worker for longer than its lease",
+        "what it says then is refused",
+        freeze_worker,
+        twice=True,
+    ),
+    Fault("freeze-scheduler", "A13", "SIGSTOP of a scheduler", "what it sends then is refused", freeze_scheduler),
+    Fault("freeze-web", "", "SIGSTOP of a web server", "its clients go to the other", freeze_web),
+    Fault("freeze-redis", "C26", "SIGSTOP of Redis", "late, and then caught up", freeze_redis, twice=True),
+    Fault(
+        "lose-messages", "A21 F21", "1 % of all channel messages are lost", "late by a hand-off at most", lose_messages
+    ),
+    Fault("remote-500", "E19", "the remote service answers 500", "all are retried, none fails", remote_500),
+    Fault("remote-garbage", "E07", "the remote service answers garbage", "all are retried, none fails", remote_garbage),
+    Fault(
+        "remote-slow",
+        "",
+        "each answer takes longer than a run lease",
+        "leases are renewed, none is lost",
+        remote_slow,
+        lasts=8,
+    ),
+    Fault(
+        "cancel",
+        "",
+        "all are cancelled, and a worker dies of it",
+        "all end as cancelled",
+        cancel_all,
+        expected=frozenset({"cancelled"}),
+        twice=True,
+        lasts=60,
+    ),
+]

@@ -1,0 +1,31 @@
+"""The demo's adapter, with places before and after each call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from config.synth import SynthService
+from progrock.services import Order, Started
+from progrock.step import Look, Miss
+from tests.chaos.project.points import pass_by
+
+
+class ChaosSynth(SynthService):
+    """The synth."""
+
+    async def start(self, order: Order) -> Started | Miss:
+        await pass_by("before-start")
+        answer = await super().start(order)
+        await pass_by("after-start")
+        return answer
+
+    async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
+        looks = await super().poll(remotes)
+        await pass_by("after-poll")
+        return looks
+
+    async def cancel(self, remote: str) -> Look:
+        await pass_by("before-cancel")
+        look = await super().cancel(remote)
+        await pass_by("after-cancel")
+        return look

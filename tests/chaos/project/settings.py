@@ -1,0 +1,33 @@
+"""Settings of the fault matrix: the project's, with leases a fifth as long and parts that can be made to fail."""
+
+import os
+
+os.environ["DEBUG"] = "1"
+
+from config.settings import *  # noqa: F403
+from config.settings import CHANNEL_LAYERS, INSTALLED_APPS, PROGROCK
+
+INSTALLED_APPS = ["tests.chaos.project.apps.ChaosConfig", *INSTALLED_APPS]
+ROOT_URLCONF = "tests.chaos.project.urls"
+
+CHANNEL_LAYERS["default"]["BACKEND"] = "tests.chaos.project.layers.LossyUpdates"
+CHANNEL_LAYERS["work"]["BACKEND"] = "tests.chaos.project.layers.LossyWork"
+CHANNEL_LAYERS["work"]["CONFIG"]["expiry"] = 1
+SILENCED_SYSTEM_CHECKS = ["progrock.W003"]
+
+PROGROCK["MAX_UNFINISHED"] = 10_000
+PROGROCK["SERVICES"]["synth"] = {
+    "BACKEND": "tests.chaos.project.services.ChaosSynth",
+    "OPTIONS": {"base_url": os.environ["SYNTH_URL"], "timeout": 8, "connect_timeout": 1},
+    # Patient enough for any fault here: a job that fails nevertheless was failed by us.
+    "POLICY": {
+        "interval": int(os.environ.get("INTERVAL", "400")),
+        "retry": 100,
+        "retry_most": 2_000,
+        "patience": 120_000,
+        "cancel_patience": 60_000,
+        "deadline": 600_000,
+        "nonsense": 1_000,
+        "losses": 50,
+    },
+}

@@ -1,0 +1,108 @@
+"""One round: jobs are started, a fault strikes while they run, and afterwards all is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from tests.chaos import verdict as checks
+from tests.chaos.audience import Audience
+from tests.chaos.faults import Fault, Scene
+from tests.chaos.stage import Stage
+from tests.chaos.verdict import Verdict
+from tests.conftest import until
+
+PEOPLE = 4
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How much of everything.
+
+    :param jobs: started in a round.
+    :param lasts: seconds that the shortest job lasts; the longest is twice as long.
+    :param freeze: seconds that something stands still.
+    :param most: seconds until all must be over.
+    """
+
+    jobs: int
+    lasts: float
+    freeze: float
+    most: float = 60
+
+
+async def play(stage: Stage, fault: Fault, seed: int, measure: Measure) -> Verdict:
+    """Let one fault strike, and return what was seen."""
+    random = Random(f"{seed} {fault.name}")
+    verdict = Verdict()
+    began = time.monotonic()
+    since = time.monotonic_ns()
+    before = await _stats(stage)
+    audience = Audience(lambda: [web.url for web in stage.webs], random.getrandbits(32))
+    await audience.come(PEOPLE)
+    scene = Scene(stage, audience, random, measure.freeze)
+    name = f"r{next(_numbers)}-"
+    try:
+        if fault.before:
+            await fault.before(scene)
+        starting = asyncio.create_task(_start(audience, name, random, measure, fault.lasts or measure.lasts))
+        await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
+        try:
+            await fault.strike(scene)
+            await starting
+            await until(lambda: all(client.over for client in audience.clients), measure.most)
+            await until(lambda: not stage.entries(), 15)
+        except (AssertionError, OSError) as trouble:
+            verdict.say("in time", [str(trouble)[:300]])
+        stage.disarm()
+        await _look(stage, fault, verdict, audience, name, before, since)
+    finally:
+        stage.disarm()
+        stage.synth.call("DELETE", "/v1/trouble")
+        await audience.leave()
+    verdict.seconds = time.monotonic() - began
+    return verdict
+
+
+async def _start(audience: Audience, name: str, random: Random, measure: Measure, lasts: float) -> None:
+    """Start all jobs within a third of the time that the shortest lasts."""
+    pause = measure.lasts / 3 / measure.jobs
+    for number, client in zip(range(measure.jobs), itertools.cycle(audience.starters), strict=False):
+        length = round(random.uniform(lasts, 2 * lasts), 1)
+        await client.start(f"{name}{number}", {"mode": "clock", "length": length, "seed": number})
+        await audience.follow()
+        await asyncio.sleep(pause)
+    await until(lambda: all(not client.wanted for client in audience.starters), measure.most)
+    await audience.follow()
+
+
+async def _look(
+    stage: Stage, fault: Fault, verdict: Verdict, audience: Audience, name: str, before: dict[str, Any], since: int
+) -> None:
+    rows = await stage.rows(name)
+    jobs = {row["id"] for row in rows}
+    await asyncio.sleep(0.1)
+    events = [each for each in stage.crew.events.read() if each.at >= since]
+    checks.ends(verdict, audience, rows, fault.expected)
+    checks.signals(verdict, events, jobs, twice=fault.twice)
+    if not fault.back:
+        checks.fencing(verdict, events, jobs)
+    if not fault.loses:
+        checks.scheduled(verdict, events, jobs)
+    if not fault.forgets:
+        checks.remote(verdict, before, await _stats(stage), rows)
+    verdict.say("left in the schedule", sorted(stage.entries()))
+    for seat in stage.seats:
+        if seat.hand.code is not None:
+            verdict.say("ended by itself", [f"{seat.role}: " + " | ".join(seat.hand.log[-3:])])
+            await seat.again()
+
+
+async def _stats(stage: Stage) -> dict[str, Any]:
+    stats: dict[str, Any] = (await asyncio.to_thread(stage.synth.call, "GET", "/v1/stats")).json
+    return stats

@@ -1,0 +1,176 @@
+"""All of a site, as real processes: Redis, the remote service, and two each of web server, worker and scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.project.apps import HAND_OFF
+from tests.conftest import until
+from tests.faults.crew import ROOT, START_MOST, Crew, Hand
+from tests.processes import free_port
+from tests.redis import RedisServer
+from tests.synth.process import SynthProcess
+
+SETTINGS = "tests.chaos.project.settings"
+
+
+class Seat:
+    """A place for one process, which is filled again when it has become empty.
+
+    :param command: of Python.
+    :param port: where it serves HTTP, 0 if it does not.
+    """
+
+    def __init__(self, crew: Crew, role: str, command: Sequence[str], port: int = 0) -> None:
+        self.role = role
+        self.port = port
+        self._crew = crew
+        self._command = command
+        self.hand: Hand
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Put a new process there, and do not wait."""
+        self.hand = self._crew.start(*self._command)
+
+    async def ready(self) -> None:
+        """Wait until it does its work."""
+        if self.port:
+            await until(self._serves, START_MOST)
+        else:
+            await self.hand.present()
+
+    async def again(self) -> None:
+        """Put a new process there, and wait until it does its work."""
+        self.start()
+        await self.ready()
+
+    async def relieve(self) -> int:
+        """Let the process end in order, and put a new one there. Returns the exit code of the old."""
+        code, _ = await self.hand.stop()
+        await self.again()
+        return code
+
+    async def _serves(self) -> bool:
+        assert self.hand.code is None, "\n".join(self.hand.log)
+        try:
+            await ask(f"{self.url}/healthz")
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+class Stage:
+    """The site.
+
+    :param folder: for all that it leaves behind.
+    :param environment: of all of its own processes.
+    """
+
+    def __init__(self, folder: Path, **environment: object) -> None:
+        self.folder = folder
+        self._stack = contextlib.ExitStack()
+        self._points = folder / "points"
+        self._points.mkdir()
+        self.redis = self._stack.enter_context(RedisServer(aof=True))
+        self.synth = self._stack.enter_context(SynthProcess(home=folder / "synth"))
+        own = {
+            "POINTS": self._points,
+            "VAR_DIR": folder / "var",
+            "SYNTH_URL": self.synth.url,
+            "DJANGO_SETTINGS_MODULE": SETTINGS,
+        }
+        self._environment = {name: str(value) for name, value in {**own, **environment}.items()}
+        self.crew = Crew(self.redis, folder, **{**self._environment, "HAND_OFF": HAND_OFF})
+        self._stack.callback(self.crew.close)
+        self.webs = [self._web() for _ in range(2)]
+        self.workers = [Seat(self.crew, "worker", ("manage.py", "runworker", "prog-rocker")) for _ in range(2)]
+        self.schedulers = [Seat(self.crew, "scheduler", ("manage.py", "rundelay")) for _ in range(2)]
+        self.seats = [*self.webs, *self.workers, *self.schedulers]
+
+    def _web(self) -> Seat:
+        port = free_port()
+        quiet = ("--application-close-timeout", "1", "config.asgi:application")
+        return Seat(self.crew, "web", ("-m", "daphne", "-p", str(port), "-b", "127.0.0.1", *quiet), port)
+
+    async def open(self) -> None:
+        """Start all, and wait until all do their work."""
+        environment = {**os.environ, **self._environment, "REDIS_URL": self.redis.url, "EVENTS": str(os.devnull)}
+        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env=environment, check=True)
+        for seat in self.seats:
+            seat.start()
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Wait until all seats do their work."""
+        for seat in self.seats:
+            await seat.ready()
+
+    def close(self) -> None:
+        """End all."""
+        self._stack.close()
+
+    # What can be done to it.
+
+    def arm(self, place: str, action: str, nth: int = 1) -> None:
+        """Have whoever comes by a place as the `nth` do something there; see `project/points.py`."""
+        path = self._points / place
+        part = path.with_suffix(".part")
+        part.write_text(f"{action} {nth}")
+        part.rename(path)
+
+    def disarm(self) -> None:
+        """Take back what has not happened yet, and lose no more messages."""
+        for path in self._points.iterdir():
+            path.unlink(missing_ok=True)
+
+    @property
+    def armed(self) -> set[str]:
+        """The places where something has still to happen."""
+        return {path.name for path in self._points.iterdir()} - {"lose"}
+
+    def lose(self, share: float) -> None:
+        """Have the channel layers lose this share of their messages."""
+        self._points.joinpath("lose").write_text(str(share))
+
+    async def rows(self, key: str) -> list[dict[str, Any]]:
+        """Return the rows whose key begins so, as any web server gives them."""
+        reply = await ask(f"{self.webs[0].url}/chaos/rows?key={key}")
+        rows: list[dict[str, Any]] = json.loads(reply)["rows"]
+        return rows
+
+    def entries(self) -> set[str]:
+        """Return the keys of all jobs' entries in the schedule."""
+        return {key for key in self.redis.cli("HKEYS", "{delay.0}:entries").splitlines() if len(key) == 36}
+
+
+async def ask(url: str, most: float = 5) -> bytes:
+    """Return the body that is at a URL.
+
+    :param most: seconds that it has for an answer.
+    :raises OSError: if there is none, or none that is good.
+    """
+
+    def get() -> bytes:
+        with urllib.request.urlopen(url, timeout=most) as reply:
+            body: bytes = reply.read()
+            return body
+
+    return await asyncio.to_thread(get)

@@ -1,0 +1,123 @@
+"""What must be true after a fault, whatever it was."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.audience import Audience
+from tests.faults.events import Event
+
+NOT_FOR_NOTHING = 3
+"""Lines that are shown of each kind of trouble."""
+
+
+@dataclass
+class Verdict:
+    """What was seen of one fault."""
+
+    wrong: list[str] = field(default_factory=list)
+    jobs: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    twice: int = 0
+    """Jobs whose end was signalled more than once."""
+    silence: float = 0.0
+    """The longest time that a client heard nothing new of an unfinished job, in seconds."""
+    refused: int = 0
+    """Receipts that the store refused: work that somebody else had taken over."""
+    seconds: float = 0.0
+
+    def say(self, what: str, found: list[str]) -> None:
+        """Note some trouble."""
+        if found:
+            more = f" and {len(found) - NOT_FOR_NOTHING} more" if len(found) > NOT_FOR_NOTHING else ""
+            self.wrong.append(f"{what}: {'; '.join(found[:NOT_FOR_NOTHING])}{more}")
+
+
+def ends(verdict: Verdict, audience: Audience, rows: list[dict[str, Any]], expected: frozenset[str]) -> None:
+    """Every accepted job has one row, which has ended as expected, and every client was told so."""
+    by_id = {row["id"]: row for row in rows}
+    accepted = {key: job for client in audience.starters for key, job in client.accepted.items()}
+    verdict.jobs = len(accepted)
+    verdict.states.update(_outcome(row["state"], row["error"]) for row in rows)
+    counts = Counter(row["key"] for row in rows)
+    verdict.say("a key with two rows", [key for key, count in counts.items() if count > 1])
+    verdict.say("accepted, and without a row", [job for job in accepted.values() if job not in by_id])
+    verdict.say("a row that nobody was told of", sorted(set(by_id) - set(accepted.values())))
+    verdict.say(
+        "not ended as expected",
+        [
+            f"{row['id']} is {_outcome(row['state'], row['error'])} ({row['message']})"
+            for row in rows
+            if _outcome(row["state"], row["error"]) not in expected or not row["finished"]
+        ],
+    )
+    for client in audience.clients:
+        verdict.say("a client saw", client.wrong)
+        verdict.say("a client waits for", [client.waits_for] if not client.over else [])
+        told = {job: _outcome(held.state, held.error) for job, held in client.jobs.items()}
+        meant = {job: _outcome(by_id[job]["state"], by_id[job]["error"]) for job in told if job in by_id}
+        verdict.say(
+            "a client was told another end",
+            [f"{job}: {told[job]}, not {meant[job]}" for job in meant if told[job] != meant[job]],
+        )
+        verdict.silence = max([verdict.silence, *(held.silence for held in client.jobs.values())])
+    verdict.say("a tab broke", audience.broken())
+
+
+def signals(verdict: Verdict, events: list[Event], jobs: set[str], *, twice: bool) -> None:
+    """The end of every job was signalled: once, or more often where something died between commit and settle."""
+    told = Counter(each.key for each in events if each.what == "finished" and each.key in jobs)
+    verdict.say("ended without a signal", sorted(jobs - set(told)))
+    again = sorted(job for job, count in told.items() if count > 1)
+    verdict.twice = len(again)
+    if not twice:
+        verdict.say("signalled twice", again)
+
+
+def fencing(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:
+    """No receipt was taken that had been made void by a later lease.
+
+    Each thing happened between when it was asked for and when it was known, so this accuses nobody wrongly.
+    """
+    by_key: dict[str, list[Event]] = defaultdict(list)
+    for each in events:
+        if each.key in jobs:
+            by_key[each.key].append(each)
+    found = []
+    for key, mine in by_key.items():
+        leases = [each for each in mine if each.what == "leased"]
+        givers = {each.receipt: each for each in mine if each.what in ("leased", "renewed", "scheduled")}
+        for each in mine:
+            giver = givers.get(each.given)
+            if each.what not in ("renewed", "settled", "done") or giver is None:
+                continue
+            later = [lease for lease in leases if giver.at < lease.asked and lease.at < each.asked]
+            if later:
+                late = (each.asked - later[-1].at) // 1_000_000
+                found.append(f"{key} was {each.what} by {each.pid}, {late} ms after another had got it")
+    verdict.say("an old receipt was taken", found)
+    verdict.refused = sum(each.what == "refused" and each.key in jobs for each in events)
+
+
+def scheduled(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:
+    """Every job was put into the schedule once."""
+    counts = Counter(each.key for each in events if each.what == "scheduled" and each.key in jobs)
+    verdict.say("scheduled more than once", sorted(job for job, count in counts.items() if count > 1))
+
+
+def remote(verdict: Verdict, before: dict[str, Any], after: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """The remote service has run each job once.
+
+    It keeps what it knows over a restart, so what it knows more than before is what it was started with.
+    """
+    known = after["known"] - before["known"]
+    if known != len(rows):
+        verdict.wrong.append(f"the remote ran {known} jobs, not {len(rows)}")
+    remotes = [row["remote"] for row in rows]
+    verdict.say("two jobs with one remote", [name for name, count in Counter(remotes).items() if count > 1])
+
+
+def _outcome(state: str, error: str) -> str:
+    return f"{state} {error}" if error else state
