@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.faults import CHANCE
+from tests.chaos.faults import CHANCE, POINTS
 from tests.chaos.round import Measure, play
 from tests.chaos.stage import Stage
 
@@ -20,7 +20,7 @@ async def main() -> int:
     repeat = int(os.environ.get("REPEAT") or 20)
     only = set((os.environ.get("ONLY") or "").split())
     measure = Measure(int(os.environ.get("JOBS") or 200), 4, float(os.environ.get("FREEZE") or 6))
-    faults = [fault for fault in CHANCE if not only or fault.name in only]
+    faults = [fault for fault in [*CHANCE, *POINTS] if not only or fault.name in only]
     print(f"SEED={seed} REPEAT={repeat} JOBS={measure.jobs}", flush=True)
     bad = 0
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:

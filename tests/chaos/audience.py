@@ -203,7 +203,7 @@ class Client:
         if not snapshot["complete"] and ((answer and seq == 0 < held.seq) or (not answer and seq <= held.seq)):
             return
         if snapshot["progress"] < held.progress:
-            self.wrong.append(f"{job}: progress {snapshot['progress']} after {held.progress}")
+            self.wrong.append(f"{job}: progress {snapshot['progress']} after {held.progress}: {snapshot}")
         now = time.monotonic()
         if seq > held.seq or snapshot["complete"]:
             if held.seq >= 0:
@@ -225,6 +225,7 @@ class Audience:
         self._random = random.Random(seed)
         self.starters: list[Client] = []
         self.watchers: list[Client] = []
+        self._cancelled: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -247,6 +248,13 @@ class Audience:
         """Have the second tabs watch what the first have started."""
         for starter, watcher in zip(self.starters, self.watchers, strict=True):
             await watcher.follow(list(starter.jobs))
+
+    async def cancel(self) -> None:
+        """Have the first tabs cancel all that they have started, each job once."""
+        for client in self.starters:
+            for job in set(client.accepted.values()) - self._cancelled:
+                self._cancelled.add(job)
+                await client.cancel(job)
 
     async def leave(self) -> None:
         """Close all tabs."""

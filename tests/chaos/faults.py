@@ -21,12 +21,14 @@ class Scene:
     """What a fault may act on.
 
     :param freeze: seconds that something stands still.
+    :param started: all jobs have been accepted.
     """
 
     stage: Stage
     audience: Audience
     random: Random
     freeze: float
+    started: asyncio.Event
 
     def any(self, seats: Sequence[Seat]) -> Seat:
         """Return one of them."""
@@ -146,20 +148,27 @@ async def deploy(scene: Scene) -> None:
 
 async def redis_killed(scene: Scene) -> None:
     redis = scene.stage.redis
-    await asyncio.to_thread(redis.kill)
+    await scene.stage.aside(redis.kill)
     await asyncio.sleep(0.5)
-    await asyncio.to_thread(redis.start)
+    await scene.stage.aside(redis.start)
 
 
 async def redis_lost(scene: Scene) -> None:
     redis = scene.stage.redis
-    await asyncio.to_thread(redis.kill)
+    await scene.stage.aside(redis.kill)
     shutil.rmtree(redis.folder / "appendonlydir")
-    await asyncio.to_thread(redis.start)
+    await scene.stage.aside(redis.start)
 
 
 async def redis_flushed(scene: Scene) -> None:
-    await asyncio.to_thread(scene.stage.redis.cli, "FLUSHALL")
+    await scene.stage.aside(scene.stage.redis.cli, "FLUSHALL")
+
+
+async def redis_flushed_500(scene: Scene) -> None:
+    await _trouble(scene, {"kind": "status", "status": 500})
+    await redis_flushed(scene)
+    await asyncio.sleep(scene.freeze)
+    await _trouble(scene)
 
 
 async def redis_restored(scene: Scene) -> None:
@@ -169,19 +178,41 @@ async def redis_restored(scene: Scene) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(redis.folder / "appendonlydir", kept)
     await asyncio.sleep(2)
-    await asyncio.to_thread(redis.kill)
+    await scene.stage.aside(redis.kill)
     shutil.rmtree(redis.folder / "appendonlydir")
     shutil.copytree(kept, redis.folder / "appendonlydir")
-    await asyncio.to_thread(redis.start)
+    await scene.stage.aside(redis.start)
+
+
+# PostgreSQL.
+
+
+async def postgres_restarted(scene: Scene) -> None:
+    """As after a crash; it is away for two seconds."""
+    postgres = scene.stage.postgres
+    await scene.stage.aside(lambda: postgres.stop(immediate=True))
+    await asyncio.sleep(2)
+    await scene.stage.aside(postgres.start)
+
+
+async def postgres_killed(scene: Scene) -> None:
+    await scene.stage.aside(scene.stage.postgres.kill)
+    await scene.stage.aside(scene.stage.postgres.start)
+
+
+async def table_locked(scene: Scene) -> None:
+    """Nobody gets at the table of jobs."""
+    lock = f"BEGIN; LOCK TABLE progrock_job; SELECT pg_sleep({scene.freeze}); COMMIT"
+    await scene.stage.aside(scene.stage.postgres.sql, lock)
 
 
 # The remote service.
 
 
 async def synth_back(scene: Scene) -> None:
-    await asyncio.to_thread(scene.stage.synth.kill)
+    await scene.stage.aside(scene.stage.synth.kill)
     await asyncio.sleep(1)
-    await asyncio.to_thread(scene.stage.synth.start)
+    await scene.stage.aside(scene.stage.synth.start)
 
 
 async def synth_forgets(scene: Scene) -> None:
@@ -209,10 +240,10 @@ async def remote_slow(scene: Scene) -> None:
 
 
 async def _trouble(scene: Scene, *switches: dict[str, object], lasts: float = 0) -> None:
-    await asyncio.to_thread(scene.stage.synth.trouble, *switches)
+    await scene.stage.aside(scene.stage.synth.trouble, *switches)
     if lasts:
         await asyncio.sleep(lasts)
-        await asyncio.to_thread(scene.stage.synth.call, "DELETE", "/v1/trouble")
+        await scene.stage.aside(scene.stage.synth.call, "DELETE", "/v1/trouble")
 
 
 # Messages.
@@ -228,10 +259,10 @@ async def lose_many(scene: Scene) -> None:
 
 async def cancel_all(scene: Scene) -> None:
     """Everybody changes their mind, and a worker dies of it."""
-    for client in scene.audience.starters:
-        for job in list(client.jobs):
-            await client.cancel(job)
+    await scene.audience.cancel()
     await kill_worker(scene)
+    await scene.started.wait()
+    await scene.audience.cancel()
 
 
 # Places.
@@ -250,17 +281,31 @@ async def recover(scene: Scene) -> None:
     """Wait until somebody was struck, and fill the seats that have become empty."""
     await until(lambda: not scene.stage.armed, STRUCK_MOST)
     await asyncio.sleep(0.3)
+    stopped = [seat for seat in scene.stage.seats if seat.hand.stands]
+    if stopped:
+        await asyncio.sleep(scene.freeze)
+    for seat in stopped:
+        seat.hand.thaw()
     for seat in scene.stage.seats:
         if seat.hand.code is not None:
             await seat.again()
 
 
 def point(
-    name: str, rows: str, place: str, does: str, seen: str, *, action: str = "die", most: int = 5, twice: bool = False
+    name: str,
+    rows: str,
+    place: str,
+    does: str,
+    seen: str,
+    *,
+    action: str = "die",
+    most: int = 5,
+    twice: bool = False,
+    loses: bool = False,
 ) -> Fault:
     """Return a fault at a place."""
     before = at(place, action, most=most)
-    return Fault(name, rows, does, seen, recover, before=before, twice=twice, chance=False)
+    return Fault(name, rows, does, seen, recover, before=before, twice=twice, loses=loses, chance=False)
 
 
 CHANCE = [
@@ -290,6 +335,15 @@ CHANCE = [
     ),
     Fault("redis-flushed", "C05", "FLUSHALL", "the reconciler brings all back", redis_flushed, twice=True, loses=True),
     Fault(
+        "redis-flushed-500",
+        "C05",
+        "FLUSHALL while the remote service answers 500",
+        "nobody is shown less than before",
+        redis_flushed_500,
+        twice=True,
+        loses=True,
+    ),
+    Fault(
         "redis-restored",
         "C09",
         "Redis comes back with what it knew 2 s before",
@@ -299,6 +353,15 @@ CHANCE = [
         loses=True,
         back=True,
     ),
+    Fault(
+        "postgres-restarted",
+        "D01 D02 D13",
+        "PostgreSQL crashes, and is back after 2 s",
+        "starts are refused meanwhile; ends are recorded once",
+        postgres_restarted,
+    ),
+    Fault("postgres-killed", "D05", "SIGKILL PostgreSQL", "as after a crash", postgres_killed),
+    Fault("table-locked", "D14", "the table is locked as by a migration", "late only", table_locked),
     Fault("synth-back", "", "SIGKILL the remote service, which comes back with its jobs", "all go on", synth_back),
     Fault(
         "synth-forgets",
@@ -344,4 +407,159 @@ CHANCE = [
         twice=True,
         lasts=60,
     ),
+]
+
+AGAIN = "looked at again after the lease"
+POINTS = [
+    point(
+        "start-uncommitted",
+        "A01",
+        "before-row",
+        "SIGKILL before a start's commit",
+        "the client's second start is the job",
+    ),
+    point(
+        "start-unscheduled",
+        "A02",
+        "before-seed",
+        "SIGKILL between a start's commit and its entry",
+        "the reconciler makes the entry",
+    ),
+    point(
+        "start-unsent",
+        "A03",
+        "before-hand-over",
+        "SIGKILL between a start's entry and its message",
+        "the hand-off lease ends",
+    ),
+    point(
+        "start-unanswered",
+        "A04",
+        "after-row",
+        "SIGKILL between a start and its answer",
+        "the client's second start is the same job",
+    ),
+    point(
+        "start-slow",
+        "A02",
+        "before-seed",
+        "3 s between a start's commit and its entry",
+        "made once, by the reconciler",
+        action="3",
+        most=1,
+    ),
+    point(
+        "start-refused",
+        "D08",
+        "before-row",
+        "the database refuses a start",
+        "the client is told, and starts again",
+        action="raise",
+    ),
+    point(
+        "join-unanswered",
+        "A06",
+        "after-join",
+        "SIGKILL between joining and the snapshot",
+        "the client comes back",
+        most=3,
+    ),
+    point("scheduler-before-lease", "A07", "before-lease", "SIGKILL before a lease", "the other scheduler goes on"),
+    point("scheduler-after-lease", "A08", "after-lease", "SIGKILL between lease and send", "the hand-off lease ends"),
+    point("scheduler-between", "A09", "before-send", "SIGKILL between two sends", "the hand-off lease ends"),
+    point("scheduler-after-send", "A10", "after-send", "SIGKILL after a send", "no effect"),
+    point(
+        "scheduler-frozen",
+        "A13",
+        "after-lease",
+        "SIGSTOP with a batch in hand, until its leases are over",
+        "its batch is refused",
+        action="freeze",
+    ),
+    point("worker-before-renew", "A15", "before-renew", "SIGKILL of a worker before its renew", AGAIN),
+    point("worker-after-renew", "A16", "after-renew", "SIGKILL of a worker after its renew", AGAIN),
+    point(
+        "worker-before-start",
+        "A17",
+        "before-start",
+        "SIGKILL between the intent and the call",
+        "looked for, then started: once",
+    ),
+    point(
+        "worker-after-start",
+        "A18 A19",
+        "after-start",
+        "SIGKILL between the remote's start and its record",
+        "found: started once",
+    ),
+    point(
+        "worker-after-remote",
+        "A20",
+        "after-remote",
+        "SIGKILL between the record and the settle",
+        "polled, and not started again",
+    ),
+    point("worker-after-poll", "A22", "after-poll", "SIGKILL with an answer in hand", AGAIN),
+    point("worker-before-settle", "A16", "before-settle", "SIGKILL before a settle", AGAIN),
+    point("worker-after-settle", "A21", "after-settle", "SIGKILL after a settle", "no effect"),
+    point("end-uncommitted", "A22", "before-end", "SIGKILL before an end's commit", "ends with the next look", most=2),
+    point(
+        "end-unsaid",
+        "A24 A25",
+        "after-end",
+        "SIGKILL between an end's commit and its word",
+        "said by the next step",
+        most=2,
+        twice=True,
+    ),
+    point(
+        "end-said",
+        "A25",
+        "after-tell-end",
+        "SIGKILL after clients were told the end",
+        "signalled by the next step",
+        most=2,
+        twice=True,
+    ),
+    point(
+        "end-unsettled",
+        "A24",
+        "before-done",
+        "SIGKILL between an end's signal and its settle",
+        "signalled again",
+        most=2,
+        twice=True,
+    ),
+    point("end-settled", "A24", "after-done", "SIGKILL after the last settle", "no effect", most=2, twice=True),
+    point(
+        "end-refused", "D06", "before-end", "the database refuses an end once", "tried again", action="raise", most=2
+    ),
+    point(
+        "end-ambiguous",
+        "D05",
+        "after-end",
+        "the connection is lost in an end's commit",
+        "one row; signalled by the next step",
+        action="raise",
+        most=2,
+        twice=True,
+    ),
+    point(
+        "start-ambiguous",
+        "D05",
+        "after-remote",
+        "the connection is lost as the remote's name is recorded",
+        "polled, and not started again",
+        action="raise",
+    ),
+    point(
+        "sweep-late",
+        "D13",
+        "before-mend",
+        "the reconciler takes 3 s from rows to entries",
+        "what ended meanwhile is not begun again",
+        action="3",
+        most=2,
+    ),
+    point("sweep-killed", "D13", "before-mend", "SIGKILL of a worker in a sweep", "the next sweep goes on", most=2),
 ]

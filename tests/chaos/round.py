@@ -45,12 +45,12 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure) -> Verdi
     before = await _stats(stage)
     audience = Audience(lambda: [web.url for web in stage.webs], random.getrandbits(32))
     await audience.come(PEOPLE)
-    scene = Scene(stage, audience, random, measure.freeze)
+    scene = Scene(stage, audience, random, measure.freeze, asyncio.Event())
     name = f"r{next(_numbers)}-"
     try:
         if fault.before:
             await fault.before(scene)
-        starting = asyncio.create_task(_start(audience, name, random, measure, fault.lasts or measure.lasts))
+        starting = asyncio.create_task(_start(scene, name, measure, fault.lasts or measure.lasts))
         await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
         try:
             await fault.strike(scene)
@@ -69,8 +69,9 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure) -> Verdi
     return verdict
 
 
-async def _start(audience: Audience, name: str, random: Random, measure: Measure, lasts: float) -> None:
+async def _start(scene: Scene, name: str, measure: Measure, lasts: float) -> None:
     """Start all jobs within a third of the time that the shortest lasts."""
+    audience, random = scene.audience, scene.random
     pause = measure.lasts / 3 / measure.jobs
     for number, client in zip(range(measure.jobs), itertools.cycle(audience.starters), strict=False):
         length = round(random.uniform(lasts, 2 * lasts), 1)
@@ -79,6 +80,7 @@ async def _start(audience: Audience, name: str, random: Random, measure: Measure
         await asyncio.sleep(pause)
     await until(lambda: all(not client.wanted for client in audience.starters), measure.most)
     await audience.follow()
+    scene.started.set()
 
 
 async def _look(

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.project.apps import HAND_OFF
 from tests.conftest import until
 from tests.faults.crew import ROOT, START_MOST, Crew, Hand
+from tests.postgres import PostgresServer
 from tests.processes import free_port
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
@@ -88,12 +90,17 @@ class Stage:
         self._stack = contextlib.ExitStack()
         self._points = folder / "points"
         self._points.mkdir()
+        # One thread for all its life: what a thread has started ends with it.
+        self._side = self._stack.enter_context(ThreadPoolExecutor(1))
         self.redis = self._stack.enter_context(RedisServer(aof=True))
+        # Only its processes die here, never the machine.
+        self.postgres = self._stack.enter_context(PostgresServer(durable=True, config=[("fsync", "off")]))
         self.synth = self._stack.enter_context(SynthProcess(home=folder / "synth"))
         own = {
             "POINTS": self._points,
             "VAR_DIR": folder / "var",
             "SYNTH_URL": self.synth.url,
+            "DATABASE_URL": self.postgres.url,
             "DJANGO_SETTINGS_MODULE": SETTINGS,
         }
         self._environment = {name: str(value) for name, value in {**own, **environment}.items()}
@@ -126,6 +133,10 @@ class Stage:
     def close(self) -> None:
         """End all."""
         self._stack.close()
+
+    async def aside(self, call: Callable[..., object], *arguments: object) -> None:
+        """Do something that takes its time while the clients go on."""
+        await asyncio.get_running_loop().run_in_executor(self._side, call, *arguments)
 
     # What can be done to it.
 

@@ -92,9 +92,14 @@ class Hand:
         """Let it run again."""
         psutil.Process(self.pid).resume()
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is frozen."""
+        return self.code is None and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+
     async def frozen(self) -> None:
         """Wait until it has frozen itself."""
-        await until(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED, START_MOST)
+        await until(lambda: self.stands, START_MOST)
 
 
 class Crew:

@@ -35,8 +35,8 @@ class LossyWork(RedisChannelLayer):
 
 
 class LossyUpdates(RedisPubSubChannelLayer):
-    """The layer of the clients."""
+    """The layer of the clients: Channels' passes everything on to one for each event loop."""
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         if not _lost():
-            await super().group_send(group, message)
+            await self._get_layer().group_send(group, message)

@@ -83,7 +83,7 @@ def place() -> None:
         await (around("tell-end", plain_publish)(told) if end else plain_publish(told))
 
     QuerySet.aupdate = aupdate  # type: ignore[method-assign, assignment]
-    Job.asave = around("row", Job.asave)  # type: ignore[method-assign, assignment]
+    jobs._create = around("row", jobs._create)  # type: ignore[assignment]
     updates.publish = publish
     registry.hand_over = around("hand-over", registry.hand_over)  # type: ignore[assignment]
     reconcile.mend = around("mend", reconcile.mend)  # type: ignore[assignment]

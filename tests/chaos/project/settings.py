@@ -18,10 +18,11 @@ SILENCED_SYSTEM_CHECKS = ["progrock.W003"]
 PROGROCK["MAX_UNFINISHED"] = 10_000
 PROGROCK["SERVICES"]["synth"] = {
     "BACKEND": "tests.chaos.project.services.ChaosSynth",
-    "OPTIONS": {"base_url": os.environ["SYNTH_URL"], "timeout": 8, "connect_timeout": 1},
+    "OPTIONS": {"base_url": os.environ["SYNTH_URL"], "timeout": 8_000, "connect_timeout": 1_000},
     # Patient enough for any fault here: a job that fails nevertheless was failed by us.
     "POLICY": {
-        "interval": int(os.environ.get("INTERVAL", "400")),
+        "interval": 400,
+        "interval_most": 400,
         "retry": 100,
         "retry_most": 2_000,
         "patience": 120_000,
