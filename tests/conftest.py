@@ -14,6 +14,7 @@ from pytest_django import DjangoDbBlocker
 from progrock import history, registry
 from progrock.delay import trouble
 from tests.redis import RedisServer
+from tests.until import until as until
 
 
 @pytest.fixture(autouse=True)
@@ -52,20 +53,6 @@ def disconnect() -> None:
     """Close the connections of this thread, and of the one from which async code asks the database."""
     connections.close_all()
     SyncToAsync.single_thread_executor.submit(connections.close_all).result(10)
-
-
-async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:
-    """Wait for a condition, which may be async; fail if it does not come true within so many seconds."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within
-    while True:
-        value = condition()
-        if isinstance(value, Awaitable):
-            value = await value
-        if value:
-            return
-        assert loop.time() < end, f"not within {within} s: {condition}"
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture

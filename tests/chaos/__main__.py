@@ -1,4 +1,8 @@
-"""The long form: `python -m tests.chaos`, which is `make chaos`."""
+"""The long form, `make chaos`: `python -m tests.chaos`, and `python -m tests.chaos --sabotage`.
+
+Of the environment: JOBS in a round, REPEAT for what depends on chance, FREEZE in seconds, SEED to see a run again, and
+ONLY the faults of these names.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +12,89 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.chaos.faults import CHANCE, POINTS
+from tests.chaos.faults import CHANCE, Fault
+from tests.chaos.places import POINTS
 from tests.chaos.round import Measure, play
+from tests.chaos.sabotage import SABOTAGE
 from tests.chaos.stage import Stage
+from tests.chaos.table import PAGE, write
+from tests.chaos.verdict import Verdict
+
+Seen = dict[str, list[Verdict]]
 
 
-async def main() -> int:
-    seed = int(os.environ.get("SEED") or random.randrange(10**6))
-    repeat = int(os.environ.get("REPEAT") or 20)
-    only = set((os.environ.get("ONLY") or "").split())
-    measure = Measure(int(os.environ.get("JOBS") or 200), 4, float(os.environ.get("FREEZE") or 6))
+def _whole(name: str, default: int) -> int:
+    return int(os.environ.get(name) or default)
+
+
+async def main(sabotage: bool) -> int:
+    """Run, and return the exit code: 1 if something was not as it must be."""
+    seed = _whole("SEED", random.randrange(10**6))
+    only = set(os.environ.get("ONLY", "").split())
+    measure = Measure(_whole("JOBS", 24 if sabotage else 200), lasts=3, freeze=_whole("FREEZE", 6))
     faults = [fault for fault in [*CHANCE, *POINTS] if not only or fault.name in only]
-    print(f"SEED={seed} REPEAT={repeat} JOBS={measure.jobs}", flush=True)
-    bad = 0
+    _say(f"SEED={seed} JOBS={measure.jobs}")
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         stage = Stage(Path(folder))
         try:
-            began = time.monotonic()
             await stage.open()
-            print(f"open after {time.monotonic() - began:.1f} s", flush=True)
-            for fault in faults:
-                for number in range(repeat if fault.chance else 1):
-                    verdict = await play(stage, fault, seed + number, measure)
-                    print(
-                        f"{'ok ' if not verdict.wrong else 'RED'} {fault.name} {number} {verdict.seconds:.1f} s,"
-                        f" silence {verdict.silence:.1f} s, twice {verdict.twice}, refused {verdict.refused},"
-                        f" {dict(verdict.states)}",
-                        flush=True,
-                    )
-                    for line in verdict.wrong:
-                        print("    " + line, flush=True)
-                    bad += bool(verdict.wrong)
+            if sabotage:
+                bad = await _sabotage(stage, seed)
+            else:
+                seen = await _all(stage, faults, seed, measure, _whole("REPEAT", 20))
+                bad = sum(bool(verdict.wrong) for verdicts in seen.values() for verdict in verdicts)
+                if not only:
+                    minutes = (time.monotonic() - began) / 60
+                    write(PAGE, faults, seen, f"{measure.jobs} jobs a round, SEED={seed}, {minutes:.0f} minutes")
         finally:
             if bad:
-                print(stage.crew.say())
+                sys.stderr.write(stage.crew.say())
             stage.close()
+    _say("green" if not bad else f"RED: {bad}")
     return 1 if bad else 0
 
 
+async def _all(stage: Stage, faults: Iterable[Fault], seed: int, measure: Measure, repeat: int) -> Seen:
+    """Let every fault strike, in turn, as often as it is to."""
+    seen: Seen = {}
+    rounds = [(fault, number) for number in range(repeat) for fault in faults if fault.chance or not number]
+    for fault, number in rounds:
+        verdict = await play(stage, fault, seed + number, measure)
+        seen.setdefault(fault.name, []).append(verdict)
+        _tell(f"{fault.name} {number}", verdict)
+    return seen
+
+
+async def _sabotage(stage: Stage, seed: int) -> int:
+    """Switch off one thing after the other; return how many of them nobody noticed."""
+    unseen = 0
+    for what, fault in SABOTAGE.items():
+        verdict = await play(stage, fault, seed, Measure(24, lasts=3, freeze=5, most=10), without=what)
+        _say(f"without {what}, {fault.name}: {'red, as it must be' if verdict.wrong else 'GREEN, WHICH MUST NOT BE'}")
+        for line in verdict.wrong:
+            _say(f"    {line:.200}")
+        unseen += not verdict.wrong
+    return unseen
+
+
+def _tell(name: str, verdict: Verdict) -> None:
+    states = ", ".join(f"{count} {state}" for state, count in verdict.states.items())
+    _say(
+        f"{'RED' if verdict.wrong else 'ok '} {name}: {states}; silence {verdict.silence:.1f} s, "
+        f"{verdict.twice} signalled twice, {verdict.refused} refused; {verdict.seconds:.1f} s"
+    )
+    for line in verdict.wrong:
+        _say(f"    {line}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main("--sabotage" in sys.argv[1:])))

@@ -191,18 +191,18 @@ class Client:
         """Take a snapshot as the protocol has it."""
         job, seq = snapshot["job"], snapshot["seq"]
         held = self.jobs.setdefault(job, Held())
+        if held.complete:
+            # An end may be told again, and is the same.
+            if snapshot["state"] != held.state:
+                self.wrong.append(f"{job}: {snapshot['state']} after {held.state}")
+            return
         if not answer and seq <= self._seqs.get(job, -1):
             self.wrong.append(f"{job}: an update with seq {seq} after {self._seqs[job]}")
         self._seqs[job] = seq
-        if held.complete:
-            if snapshot["complete"] and snapshot["state"] != held.state:
-                self.wrong.append(f"{job}: {snapshot['state']} after {held.state}")
-            elif not snapshot["complete"]:
-                self.wrong.append(f"{job}: {snapshot['state']} after its end")
-            return
         if not snapshot["complete"] and ((answer and seq == 0 < held.seq) or (not answer and seq <= held.seq)):
             return
-        if snapshot["progress"] < held.progress:
+        # What is pushed never takes anything back. An answer may be older than what was pushed, and replaces it.
+        if seq >= held.seq and snapshot["progress"] < held.progress:
             self.wrong.append(f"{job}: progress {snapshot['progress']} after {held.progress}: {snapshot}")
         now = time.monotonic()
         if seq > held.seq or snapshot["complete"]:

@@ -14,7 +14,7 @@ from tests.chaos.audience import Audience
 from tests.chaos.faults import Fault, Scene
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Verdict
-from tests.conftest import until
+from tests.until import until
 
 PEOPLE = 4
 _numbers = itertools.count(1)
@@ -36,8 +36,11 @@ class Measure:
     most: float = 60
 
 
-async def play(stage: Stage, fault: Fault, seed: int, measure: Measure) -> Verdict:
-    """Let one fault strike, and return what was seen."""
+async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, without: str = "") -> Verdict:
+    """Let one fault strike, and return what was seen.
+
+    :param without: what to switch off in the product; see `project/sabotage.py`.
+    """
     random = Random(f"{seed} {fault.name}")
     verdict = Verdict()
     began = time.monotonic()
@@ -47,6 +50,8 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure) -> Verdi
     await audience.come(PEOPLE)
     scene = Scene(stage, audience, random, measure.freeze, asyncio.Event())
     name = f"r{next(_numbers)}-"
+    if without:
+        stage.switch_off(without)
     try:
         if fault.before:
             await fault.before(scene)
@@ -55,18 +60,28 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure) -> Verdi
         try:
             await fault.strike(scene)
             await starting
-            await until(lambda: all(client.over for client in audience.clients), measure.most)
-            await until(lambda: not stage.entries(), 15)
+            await until(lambda: _over(audience), measure.most)
+            await until(lambda: not stage.entries(), measure.most)
         except (AssertionError, OSError) as trouble:
             verdict.say("in time", [str(trouble)[:300]])
-        stage.disarm()
+        finally:
+            starting.cancel()
         await _look(stage, fault, verdict, audience, name, before, since)
+        stage.disarm()
+        if without:
+            # What the sabotage has left undone is done now, so that the next round begins with nothing.
+            await until(lambda: _over(audience), measure.most + 30)
+            await until(lambda: not stage.entries(), measure.most)
     finally:
         stage.disarm()
         stage.synth.call("DELETE", "/v1/trouble")
         await audience.leave()
     verdict.seconds = time.monotonic() - began
     return verdict
+
+
+def _over(audience: Audience) -> bool:
+    return all(client.over for client in audience.clients)
 
 
 async def _start(scene: Scene, name: str, measure: Measure, lasts: float) -> None:
@@ -92,6 +107,7 @@ async def _look(
     events = [each for each in stage.crew.events.read() if each.at >= since]
     checks.ends(verdict, audience, rows, fault.expected)
     checks.signals(verdict, events, jobs, twice=fault.twice)
+    checks.refusals(verdict, events, jobs, keeps=fault.keeps)
     if not fault.back:
         checks.fencing(verdict, events, jobs)
     if not fault.loses:

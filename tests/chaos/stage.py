@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.project.apps import HAND_OFF
-from tests.conftest import until
 from tests.faults.crew import ROOT, START_MOST, Crew, Hand
 from tests.postgres import PostgresServer
 from tests.processes import free_port
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
+from tests.until import until
 
 SETTINGS = "tests.chaos.project.settings"
 
@@ -148,14 +148,18 @@ class Stage:
         part.rename(path)
 
     def disarm(self) -> None:
-        """Take back what has not happened yet, and lose no more messages."""
+        """Take back what has not happened yet, lose no more messages, and end any sabotage."""
         for path in self._points.iterdir():
             path.unlink(missing_ok=True)
 
     @property
-    def armed(self) -> set[str]:
-        """The places where something has still to happen."""
-        return {path.name for path in self._points.iterdir()} - {"lose"}
+    def armed(self) -> bool:
+        """Whether something has still to happen at a place."""
+        return any(path.name.startswith(("before-", "after-")) for path in self._points.iterdir())
+
+    def switch_off(self, what: str) -> None:
+        """Sabotage the product; see `project/sabotage.py`."""
+        self._points.joinpath(f"no-{what}").touch()
 
     def lose(self, share: float) -> None:
         """Have the channel layers lose this share of their messages."""

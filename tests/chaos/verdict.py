@@ -98,7 +98,14 @@ def fencing(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:
                 late = (each.asked - later[-1].at) // 1_000_000
                 found.append(f"{key} was {each.what} by {each.pid}, {late} ms after another had got it")
     verdict.say("an old receipt was taken", found)
-    verdict.refused = sum(each.what == "refused" and each.key in jobs for each in events)
+
+
+def refusals(verdict: Verdict, events: list[Event], jobs: set[str], *, keeps: bool) -> None:
+    """Receipts that were refused are counted; where no worker may lose what it holds, no settle is refused."""
+    refused = [each for each in events if each.what == "refused" and each.key in jobs]
+    verdict.refused = len(refused)
+    if keeps:
+        verdict.say("a worker lost what it held", sorted({each.key for each in refused if each.given}))
 
 
 def scheduled(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:

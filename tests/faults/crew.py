@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import until
 from tests.faults.chains import CHANNEL
 from tests.faults.events import Events
 from tests.processes import die_with_parent
 from tests.redis import RedisServer
+from tests.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_MOST = 30.0

@@ -36,7 +36,7 @@ class ChaosConfig(AppConfig):
         registry.RedisStore = ChaosStore  # type: ignore[attr-defined]
         signals.finished.connect(_finished, dispatch_uid="chaos")
         points.place()
-        sabotage.commit()
+        sabotage.prepare()
 
 
 class _Wide:

@@ -1,23 +1,34 @@
-"""Switches off, one by one, what the product's promises rest on: a run that stays green with any of them shows nothing.
+"""Switches off, one by one, what the promises rest on: a run that stays green without any of them would show nothing.
 
-SABOTAGE names them: fencing, insert_only, renew, nudge, reconciler.
+A file in the folder that POINTS names switches one off while it is there: `no-fencing`, `no-insert-only`, `no-renew`,
+`no-nudge`, `no-reconciler`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from progrock.delay import Lease, NewEntry, Outcome, RedisStore
 
+_FOLDER = Path(os.environ["POINTS"])
 
-def commit() -> None:
-    """Do it."""
-    for name in os.environ.get("SABOTAGE", "").split():
-        SWITCHES[name]()
+
+def _off(name: str) -> bool:
+    return (_FOLDER / f"no-{name}").exists()
+
+
+def prepare() -> None:
+    """Put the switches in."""
+    _fencing()
+    _insert_only()
+    _renew()
+    _nudge()
+    _reconciler()
 
 
 def _fencing() -> None:
@@ -26,16 +37,18 @@ def _fencing() -> None:
 
     async def renew_any(self: RedisStore, leases: Sequence[Lease], duration: int, reader: str) -> list[Lease | None]:
         renewed = await renew(self, leases, duration, reader)
-        for at, lease in enumerate(leases):
-            if renewed[at] is None and (now := await _current(self, lease)):
-                (renewed[at],) = await renew(self, [now], duration, reader)
+        if _off("fencing"):
+            for at, lease in enumerate(leases):
+                if renewed[at] is None and (now := await _current(self, lease)):
+                    (renewed[at],) = await renew(self, [now], duration, reader)
         return renewed
 
     async def settle_any(self: RedisStore, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
         accepted = await settle(self, outcomes)
-        for at, (lease, outcome) in enumerate(outcomes):
-            if not accepted[at] and (now := await _current(self, lease)):
-                (accepted[at],) = await settle(self, [(now, outcome)])
+        if _off("fencing"):
+            for at, (lease, outcome) in enumerate(outcomes):
+                if not accepted[at] and (now := await _current(self, lease)):
+                    (accepted[at],) = await settle(self, [(now, outcome)])
         return accepted
 
     RedisStore.renew = renew_any  # type: ignore[method-assign]
@@ -48,8 +61,7 @@ async def _current(store: RedisStore, lease: Lease) -> Lease | None:
     for place in await store._scripts.command("KEYS", f"{tag}:at:*"):
         score = await store._scripts.command("ZSCORE", place, lease.key)
         if score is not None:
-            name = place.decode().partition(":at:")[2]
-            return replace(lease, receipt=int(float(score)), reader=name)
+            return replace(lease, receipt=int(score), reader=place.decode().partition(":at:")[2])
     return None
 
 
@@ -58,45 +70,41 @@ def _insert_only() -> None:
     schedule = RedisStore.schedule
 
     async def replacing(self: RedisStore, entries: Sequence[NewEntry], *, replace: bool = False) -> list[int | None]:
-        return await schedule(self, entries, replace=True)
+        return await schedule(self, entries, replace=replace or _off("insert-only"))
 
     RedisStore.schedule = replacing  # type: ignore[method-assign]
 
 
 def _renew() -> None:
     """A worker does not renew what it holds."""
-    from progrock.delay.consumer import SelfReschedulingConsumer
+    from progrock.delay import SelfReschedulingConsumer
 
-    SelfReschedulingConsumer._renew = _nothing  # type: ignore[method-assign]
+    renew = SelfReschedulingConsumer._renew
+
+    async def sparing(self: SelfReschedulingConsumer) -> None:
+        if not _off("renew"):
+            await renew(self)
+
+    SelfReschedulingConsumer._renew = sparing  # type: ignore[method-assign]
 
 
 def _nudge() -> None:
     """Nudges are dropped."""
+    nudge = RedisStore.nudge
 
-    async def drop(self: RedisStore, keys: Iterable[str]) -> int:
-        return 0
+    async def dropping(self: RedisStore, keys: Iterable[str]) -> int:
+        return 0 if _off("nudge") else await nudge(self, keys)
 
-    RedisStore.nudge = drop  # type: ignore[method-assign]
+    RedisStore.nudge = dropping  # type: ignore[method-assign]
 
 
 def _reconciler() -> None:
     """The sweep finds nothing."""
     from progrock import reconcile
 
-    async def mend(rows: Sequence[Any]) -> tuple[int, int]:
-        return 0, 0
+    mend = reconcile.mend
 
-    reconcile.mend = mend
+    async def blind(rows: list[Any]) -> tuple[int, int]:
+        return (0, 0) if _off("reconciler") else await mend(rows)
 
-
-async def _nothing(*args: Any) -> None:
-    pass
-
-
-SWITCHES: dict[str, Callable[[], None]] = {
-    "fencing": _fencing,
-    "insert_only": _insert_only,
-    "renew": _renew,
-    "nudge": _nudge,
-    "reconciler": _reconciler,
-}
+    reconcile.mend = blind

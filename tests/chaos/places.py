@@ -1,0 +1,239 @@
+"""The faults that chance would hardly hit: at a place in the life of a job, see `project/points.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from tests.chaos.faults import Fault, Scene
+
+STRUCK_MOST = 40.0
+
+
+def at(place: str, action: str, *, most: int = 5) -> Callable[[Scene], Awaitable[None]]:
+    """Return what has the process die, freeze or stumble that comes by a place."""
+
+    async def arm(scene: Scene) -> None:
+        scene.stage.arm(place, action, scene.random.randint(1, most))
+
+    return arm
+
+
+async def recover(scene: Scene) -> None:
+    """Fill the seats that become empty, and let go on what stands still, until all has happened that was to."""
+    seats = scene.stage.seats
+    end = time.monotonic() + STRUCK_MOST
+    while True:
+        struck = not scene.stage.armed
+        await asyncio.sleep(0.2)
+        if stopped := [seat for seat in seats if seat.hand.stands]:
+            await asyncio.sleep(scene.freeze)
+            for seat in stopped:
+                seat.hand.thaw()
+        await asyncio.gather(*(seat.again() for seat in seats if seat.hand.code is not None))
+        if struck:
+            return
+        assert time.monotonic() < end, "nobody came by"
+
+
+def point(
+    name: str,
+    rows: str,
+    place: str,
+    does: str,
+    seen: str,
+    *,
+    action: str = "die",
+    most: int = 5,
+    twice: bool = False,
+    loses: bool = False,
+) -> Fault:
+    """Return a fault at a place."""
+    before = at(place, action, most=most)
+    return Fault(name, rows, does, seen, recover, before=before, twice=twice, loses=loses, chance=False)
+
+
+def together(name: str, faults: Sequence[Fault]) -> Fault:
+    """Return one fault that is several at places: all happen while the same jobs run."""
+
+    async def arm(scene: Scene) -> None:
+        for fault in faults:
+            assert fault.before
+            await fault.before(scene)
+
+    return Fault(
+        name,
+        " ".join(fault.rows for fault in faults),
+        ", ".join(fault.does for fault in faults),
+        "",
+        recover,
+        before=arm,
+        twice=any(fault.twice for fault in faults),
+        chance=False,
+    )
+
+
+AGAIN = "looked at again after the lease"
+POINTS = [
+    point(
+        "start-uncommitted",
+        "A01",
+        "before-row",
+        "SIGKILL before a start's commit",
+        "the client's second start is the job",
+    ),
+    point(
+        "start-unscheduled",
+        "A02",
+        "before-seed",
+        "SIGKILL between a start's commit and its entry",
+        "the reconciler makes the entry",
+    ),
+    point(
+        "start-unsent",
+        "A03",
+        "before-hand-over",
+        "SIGKILL between a start's entry and its message",
+        "the hand-off lease ends",
+    ),
+    point(
+        "start-unanswered",
+        "A04",
+        "after-row",
+        "SIGKILL between a start and its answer",
+        "the client's second start is the same job",
+    ),
+    point(
+        "start-slow",
+        "A02",
+        "before-seed",
+        "3 s between a start's commit and its entry",
+        "made once, by the reconciler",
+        action="3",
+        most=1,
+    ),
+    point(
+        "start-refused",
+        "D08",
+        "before-row",
+        "the database refuses a start",
+        "the client is told, and starts again",
+        action="raise",
+    ),
+    point(
+        "join-unanswered",
+        "A06",
+        "after-join",
+        "SIGKILL between joining and the snapshot",
+        "the client comes back",
+        most=3,
+    ),
+    point("scheduler-before-lease", "A07", "before-lease", "SIGKILL before a lease", "the other scheduler goes on"),
+    point("scheduler-after-lease", "A08", "after-lease", "SIGKILL between lease and send", "the hand-off lease ends"),
+    point("scheduler-between", "A09", "before-send", "SIGKILL between two sends", "the hand-off lease ends"),
+    point("scheduler-after-send", "A10", "after-send", "SIGKILL after a send", "no effect"),
+    point(
+        "scheduler-frozen",
+        "A13",
+        "after-lease",
+        "SIGSTOP with a batch in hand, until its leases are over",
+        "its batch is refused",
+        action="freeze",
+    ),
+    point("worker-before-renew", "A15", "before-renew", "SIGKILL of a worker before its renew", AGAIN),
+    point("worker-after-renew", "A16", "after-renew", "SIGKILL of a worker after its renew", AGAIN),
+    point(
+        "worker-frozen",
+        "A26",
+        "after-poll",
+        "SIGSTOP with an answer in hand, until its leases are over",
+        "what it says then is refused",
+        action="freeze",
+        twice=True,
+    ),
+    point(
+        "worker-before-start",
+        "A17",
+        "before-start",
+        "SIGKILL between the intent and the call",
+        "looked for, then started: once",
+    ),
+    point(
+        "worker-after-start",
+        "A18 A19",
+        "after-start",
+        "SIGKILL between the remote's start and its record",
+        "found: started once",
+    ),
+    point(
+        "worker-after-remote",
+        "A20",
+        "after-remote",
+        "SIGKILL between the record and the settle",
+        "polled, and not started again",
+    ),
+    point("worker-after-poll", "A22", "after-poll", "SIGKILL with an answer in hand", AGAIN),
+    point("worker-before-settle", "A16", "before-settle", "SIGKILL before a settle", AGAIN),
+    point("worker-after-settle", "A21", "after-settle", "SIGKILL after a settle", "no effect"),
+    point("end-uncommitted", "A22", "before-end", "SIGKILL before an end's commit", "ends with the next look", most=2),
+    point(
+        "end-unsaid",
+        "A24 A25",
+        "after-end",
+        "SIGKILL between an end's commit and its word",
+        "said by the next step",
+        most=2,
+        twice=True,
+    ),
+    point(
+        "end-said",
+        "A25",
+        "after-tell-end",
+        "SIGKILL after clients were told the end",
+        "signalled by the next step",
+        most=2,
+        twice=True,
+    ),
+    point(
+        "end-unsettled",
+        "A24",
+        "before-done",
+        "SIGKILL between an end's signal and its settle",
+        "signalled again",
+        most=2,
+        twice=True,
+    ),
+    point("end-settled", "A24", "after-done", "SIGKILL after the last settle", "no effect", most=2, twice=True),
+    point(
+        "end-refused", "D06", "before-end", "the database refuses an end once", "tried again", action="raise", most=2
+    ),
+    point(
+        "end-ambiguous",
+        "D05",
+        "after-end",
+        "the connection is lost in an end's commit",
+        "one row; signalled by the next step",
+        action="raise",
+        most=2,
+        twice=True,
+    ),
+    point(
+        "start-ambiguous",
+        "D05",
+        "after-remote",
+        "the connection is lost as the remote's name is recorded",
+        "polled, and not started again",
+        action="raise",
+    ),
+    point(
+        "sweep-late",
+        "D13",
+        "before-mend",
+        "the reconciler takes 3 s from rows to entries",
+        "what ended meanwhile is not begun again",
+        action="3",
+        most=2,
+    ),
+    point("sweep-killed", "D13", "before-mend", "SIGKILL of a worker in a sweep", "the next sweep goes on", most=2),
+]
