@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.faults import CHANCE, Fault
@@ -23,8 +23,6 @@ from tests.chaos.stage import Stage
 from tests.chaos.table import PAGE, write
 from tests.chaos.verdict import Verdict
 
-Seen = dict[str, list[Verdict]]
-
 
 def _whole(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
@@ -34,22 +32,18 @@ async def main(sabotage: bool) -> int:
     """Run, and return the exit code: 1 if something was not as it must be."""
     seed = _whole("SEED", random.randrange(10**6))
     only = set(os.environ.get("ONLY", "").split())
-    measure = Measure(_whole("JOBS", 24 if sabotage else 200), lasts=3, freeze=_whole("FREEZE", 6))
+    measure = Measure(_whole("JOBS", 200), lasts=3, freeze=_whole("FREEZE", 6), trouble=12)
     faults = [fault for fault in [*CHANCE, *POINTS] if not only or fault.name in only]
-    _say(f"SEED={seed} JOBS={measure.jobs}")
-    began = time.monotonic()
+    _say(f"SEED={seed}")
+    bad = 1
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         stage = Stage(Path(folder))
         try:
             await stage.open()
             if sabotage:
-                bad = await _sabotage(stage, seed)
+                bad = await _sabotage(stage, seed, only or set(SABOTAGE))
             else:
-                seen = await _all(stage, faults, seed, measure, _whole("REPEAT", 20))
-                bad = sum(bool(verdict.wrong) for verdicts in seen.values() for verdict in verdicts)
-                if not only:
-                    minutes = (time.monotonic() - began) / 60
-                    write(PAGE, faults, seen, f"{measure.jobs} jobs a round, SEED={seed}, {minutes:.0f} minutes")
+                bad = await _all(stage, faults, seed, measure, whole=not only)
         finally:
             if bad:
                 sys.stderr.write(stage.crew.say())
@@ -58,22 +52,31 @@ async def main(sabotage: bool) -> int:
     return 1 if bad else 0
 
 
-async def _all(stage: Stage, faults: Iterable[Fault], seed: int, measure: Measure, repeat: int) -> Seen:
-    """Let every fault strike, in turn, as often as it is to."""
-    seen: Seen = {}
-    rounds = [(fault, number) for number in range(repeat) for fault in faults if fault.chance or not number]
-    for fault, number in rounds:
-        verdict = await play(stage, fault, seed + number, measure)
-        seen.setdefault(fault.name, []).append(verdict)
-        _tell(f"{fault.name} {number}", verdict)
-    return seen
+async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measure, *, whole: bool) -> int:
+    """Let every fault strike, in turn, as often as it is to; return how often something was wrong.
+
+    :param whole: whether these are all faults, so that the table can be written: after each time through.
+    """
+    began = time.monotonic()
+    seen: dict[str, list[Verdict]] = {}
+    for number in range(_whole("REPEAT", 20)):
+        for fault in faults:
+            if fault.chance or not number:
+                verdict = await play(stage, fault, seed + number, measure)
+                seen.setdefault(fault.name, []).append(verdict)
+                _tell(f"{fault.name} {number}", verdict)
+        if whole:
+            minutes = (time.monotonic() - began) / 60
+            write(PAGE, faults, seen, f"SEED={seed}, {measure.jobs} jobs a round, {minutes:.0f} minutes")
+    return sum(bool(verdict.wrong) for verdicts in seen.values() for verdict in verdicts)
 
 
-async def _sabotage(stage: Stage, seed: int) -> int:
+async def _sabotage(stage: Stage, seed: int, only: set[str]) -> int:
     """Switch off one thing after the other; return how many of them nobody noticed."""
     unseen = 0
-    for what, fault in SABOTAGE.items():
-        verdict = await play(stage, fault, seed, Measure(24, lasts=3, freeze=5, most=10), without=what)
+    for what in SABOTAGE.keys() & only:
+        fault = SABOTAGE[what]
+        verdict = await play(stage, fault, seed, Measure(24, lasts=3, freeze=5, trouble=5, most=10), without=what)
         _say(f"without {what}, {fault.name}: {'red, as it must be' if verdict.wrong else 'GREEN, WHICH MUST NOT BE'}")
         for line in verdict.wrong:
             _say(f"    {line:.200}")

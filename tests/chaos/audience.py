@@ -1,4 +1,4 @@
-"""The people at the page: websocket clients that start jobs, follow them, come back, and remember what they were told."""
+"""The people at the page: websocket clients that start jobs, follow them, come back, and remember what they hear."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +58,6 @@ class Client:
         self._wanted: dict[str, dict[str, Any]] = {}
         self._asked: dict[str, float] = {}
         self._cancels: set[str] = set()
-        self._seqs: dict[str, int] = {}
         self._connection: websockets.ClientConnection | None = None
         self._heard = 0.0
 
@@ -125,14 +125,12 @@ class Client:
         hello = json.loads(await asyncio.wait_for(connection.recv(), 3))
         if hello.get("accept") is not True:
             self.wrong.append(f"the first frame was {hello}")
-        self._connection, self._seqs, self._heard = connection, {}, time.monotonic()
+        self._connection, self._heard = connection, time.monotonic()
         await self._repeat()
         asked_at = time.monotonic()
         while True:
-            try:
+            with suppress(TimeoutError):
                 self._take(json.loads(await asyncio.wait_for(connection.recv(), _TICK)))
-            except TimeoutError:
-                pass
             now = time.monotonic()
             quiet = QUIET / 1000
             stale = any(not held.complete and now - held.at > quiet for held in self.jobs.values())
@@ -162,14 +160,13 @@ class Client:
 
     async def _say(self, frame: dict[str, Any]) -> None:
         if self._connection is not None:
-            try:
+            # What is not said now is said again after the next connect.
+            with suppress(TimeoutError, websockets.WebSocketException):
                 await asyncio.wait_for(self._connection.send(json.dumps(frame)), 1)
-            except (TimeoutError, websockets.WebSocketException):
-                pass  # it is said again after the next connect
 
     def _take(self, frame: dict[str, Any]) -> None:
         self._heard = time.monotonic()
-        kind, ref = frame.get("type"), frame.get("ref")
+        kind, ref = frame.get("type"), str(frame.get("ref"))
         if kind == "jobs":
             for snapshot in frame["jobs"]:
                 self._hear(snapshot, answer=True)
@@ -191,15 +188,13 @@ class Client:
         """Take a snapshot as the protocol has it."""
         job, seq = snapshot["job"], snapshot["seq"]
         held = self.jobs.setdefault(job, Held())
+        if not answer and seq <= held.seq:
+            return  # overtaken: the protocol has the client drop it
         if held.complete:
-            # An end may be told again, and is the same.
             if snapshot["state"] != held.state:
                 self.wrong.append(f"{job}: {snapshot['state']} after {held.state}")
             return
-        if not answer and seq <= self._seqs.get(job, -1):
-            self.wrong.append(f"{job}: an update with seq {seq} after {self._seqs[job]}")
-        self._seqs[job] = seq
-        if not snapshot["complete"] and ((answer and seq == 0 < held.seq) or (not answer and seq <= held.seq)):
+        if answer and seq == 0 < held.seq and not snapshot["complete"]:
             return
         # What is pushed never takes anything back. An answer may be older than what was pushed, and replaces it.
         if seq >= held.seq and snapshot["progress"] < held.progress:

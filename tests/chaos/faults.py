@@ -19,6 +19,7 @@ class Scene:
     """What a fault may act on.
 
     :param freeze: seconds that something stands still.
+    :param trouble: seconds that the remote service is in trouble.
     :param started: all jobs have been accepted.
     """
 
@@ -26,6 +27,7 @@ class Scene:
     audience: Audience
     random: Random
     freeze: float
+    trouble: float
     started: asyncio.Event
 
     def any(self, seats: Sequence[Seat]) -> Seat:
@@ -41,7 +43,7 @@ class Fault:
     :param does: what is done, in words.
     :param seen: what must be seen beside what must be true after every fault.
     :param strike: does it; called with jobs in flight.
-    :param before: is done before the first job is started.
+    :param places: where something happens, what, and up to how many have come by before; see `project/points.py`.
     :param expected: how jobs may end.
     :param twice: something may die between an end's commit and the word that its entry is settled.
     :param loses: the schedule may lose entries, which are made anew.
@@ -57,7 +59,7 @@ class Fault:
     does: str
     seen: str
     strike: Callable[[Scene], Awaitable[None]]
-    before: Callable[[Scene], Awaitable[None]] | None = None
+    places: tuple[tuple[str, str, int], ...] = ()
     expected: frozenset[str] = DONE
     twice: bool = False
     loses: bool = False
@@ -167,7 +169,7 @@ async def redis_flushed(scene: Scene) -> None:
 async def redis_flushed_500(scene: Scene) -> None:
     await _trouble(scene, {"kind": "status", "status": 500})
     await redis_flushed(scene)
-    await asyncio.sleep(scene.freeze)
+    await asyncio.sleep(scene.trouble)
     await _trouble(scene)
 
 
@@ -220,18 +222,12 @@ async def synth_forgets(scene: Scene) -> None:
 
 
 async def remote_500(scene: Scene) -> None:
-    await _trouble(scene, {"kind": "status", "status": 500}, lasts=scene.freeze * 2)
+    await _trouble(scene, {"kind": "status", "status": 500}, lasts=scene.trouble)
 
 
 async def remote_garbage(scene: Scene) -> None:
     bodies = ("html", "truncated", "empty", "nan")
-    await _trouble(
-        scene, *({"kind": "garbage", "body": body, "chance": 0.3} for body in bodies), lasts=scene.freeze * 1.5
-    )
-
-
-async def remote_lost_replies(scene: Scene) -> None:
-    await _trouble(scene, {"kind": "lost-reply", "chance": 0.3}, lasts=scene.freeze)
+    await _trouble(scene, *({"kind": "garbage", "body": body, "chance": 0.3} for body in bodies), lasts=scene.trouble)
 
 
 async def remote_slow(scene: Scene) -> None:
@@ -251,10 +247,6 @@ async def _trouble(scene: Scene, *switches: dict[str, object], lasts: float = 0)
 
 async def lose_messages(scene: Scene) -> None:
     scene.stage.lose(0.01)
-
-
-async def lose_many(scene: Scene) -> None:
-    scene.stage.lose(0.2)
 
 
 async def cancel_all(scene: Scene) -> None:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from tests.chaos.faults import Fault, Scene
+from tests.chaos.project.apps import RUN_LEASE
 
 STRUCK_MOST = 40.0
-
-
-def at(place: str, action: str, *, most: int = 5) -> Callable[[Scene], Awaitable[None]]:
-    """Return what has the process die, freeze or stumble that comes by a place."""
-
-    async def arm(scene: Scene) -> None:
-        scene.stage.arm(place, action, scene.random.randint(1, most))
-
-    return arm
+FROZEN = RUN_LEASE / 1000 + 0.7
+"""Seconds that stand still who is frozen at a place."""
 
 
 async def recover(scene: Scene) -> None:
@@ -28,13 +22,13 @@ async def recover(scene: Scene) -> None:
         struck = not scene.stage.armed
         await asyncio.sleep(0.2)
         if stopped := [seat for seat in seats if seat.hand.stands]:
-            await asyncio.sleep(scene.freeze)
+            await asyncio.sleep(FROZEN)
             for seat in stopped:
                 seat.hand.thaw()
         await asyncio.gather(*(seat.again() for seat in seats if seat.hand.code is not None))
         if struck:
             return
-        assert time.monotonic() < end, "nobody came by"
+        assert time.monotonic() < end, f"nobody came by {scene.stage.armed}"
 
 
 def point(
@@ -47,28 +41,23 @@ def point(
     action: str = "die",
     most: int = 5,
     twice: bool = False,
-    loses: bool = False,
+    lasts: float | None = None,
 ) -> Fault:
     """Return a fault at a place."""
-    before = at(place, action, most=most)
-    return Fault(name, rows, does, seen, recover, before=before, twice=twice, loses=loses, chance=False)
+    places = ((place, action, most),)
+    return Fault(name, rows, does, seen, recover, places=places, twice=twice, lasts=lasts, chance=False)
 
 
 def together(name: str, faults: Sequence[Fault]) -> Fault:
-    """Return one fault that is several at places: all happen while the same jobs run."""
-
-    async def arm(scene: Scene) -> None:
-        for fault in faults:
-            assert fault.before
-            await fault.before(scene)
-
+    """Return one fault that is several at places, whoever comes by first, while the same jobs run."""
+    actions = {place: action for fault in faults for place, action, _ in fault.places}
     return Fault(
         name,
         " ".join(fault.rows for fault in faults),
         ", ".join(fault.does for fault in faults),
         "",
         recover,
-        before=arm,
+        places=tuple((place, action, 1) for place, action in actions.items()),
         twice=any(fault.twice for fault in faults),
         chance=False,
     )
@@ -151,6 +140,7 @@ POINTS = [
         "what it says then is refused",
         action="freeze",
         twice=True,
+        lasts=6,
     ),
     point(
         "worker-before-start",

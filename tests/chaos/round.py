@@ -25,14 +25,16 @@ class Measure:
     """How much of everything.
 
     :param jobs: started in a round.
-    :param lasts: seconds that the shortest job lasts; the longest is twice as long.
+    :param lasts: seconds that the shortest job lasts; the longest lasts 1.6 times as long.
     :param freeze: seconds that something stands still.
+    :param trouble: seconds that the remote service is in trouble.
     :param most: seconds until all must be over.
     """
 
     jobs: int
     lasts: float
     freeze: float
+    trouble: float
     most: float = 60
 
 
@@ -48,13 +50,13 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
     before = await _stats(stage)
     audience = Audience(lambda: [web.url for web in stage.webs], random.getrandbits(32))
     await audience.come(PEOPLE)
-    scene = Scene(stage, audience, random, measure.freeze, asyncio.Event())
+    scene = Scene(stage, audience, random, measure.freeze, measure.trouble, asyncio.Event())
     name = f"r{next(_numbers)}-"
     if without:
         stage.switch_off(without)
     try:
-        if fault.before:
-            await fault.before(scene)
+        for place, action, most in fault.places:
+            stage.arm(place, action, random.randint(1, most))
         starting = asyncio.create_task(_start(scene, name, measure, fault.lasts or measure.lasts))
         await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
         try:
@@ -89,7 +91,7 @@ async def _start(scene: Scene, name: str, measure: Measure, lasts: float) -> Non
     audience, random = scene.audience, scene.random
     pause = measure.lasts / 3 / measure.jobs
     for number, client in zip(range(measure.jobs), itertools.cycle(audience.starters), strict=False):
-        length = round(random.uniform(lasts, 2 * lasts), 1)
+        length = round(random.uniform(lasts, 1.6 * lasts), 1)
         await client.start(f"{name}{number}", {"mode": "clock", "length": length, "seed": number})
         await audience.follow()
         await asyncio.sleep(pause)

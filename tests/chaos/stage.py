@@ -153,9 +153,9 @@ class Stage:
             path.unlink(missing_ok=True)
 
     @property
-    def armed(self) -> bool:
-        """Whether something has still to happen at a place."""
-        return any(path.name.startswith(("before-", "after-")) for path in self._points.iterdir())
+    def armed(self) -> list[str]:
+        """The places where something has still to happen."""
+        return sorted(path.name for path in self._points.iterdir() if path.name.startswith(("before-", "after-")))
 
     def switch_off(self, what: str) -> None:
         """Sabotage the product; see `project/sabotage.py`."""

@@ -101,11 +101,12 @@ def fencing(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:
 
 
 def refusals(verdict: Verdict, events: list[Event], jobs: set[str], *, keeps: bool) -> None:
-    """Receipts that were refused are counted; where no worker may lose what it holds, no settle is refused."""
-    refused = [each for each in events if each.what == "refused" and each.key in jobs]
-    verdict.refused = len(refused)
+    """Receipts that were refused are counted; where no worker may lose what it holds, no run is begun again."""
+    mine = [each for each in events if each.key in jobs]
+    verdict.refused = sum(each.what == "refused" for each in mine)
     if keeps:
-        verdict.say("a worker lost what it held", sorted({each.key for each in refused if each.given}))
+        again = {each.key for each in mine if each.what == "leased" and each.attempt > 1}
+        verdict.say("a worker lost what it held", sorted(again))
 
 
 def scheduled(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:

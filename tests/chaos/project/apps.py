@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.apps import AppConfig
 
@@ -29,10 +29,10 @@ class ChaosConfig(AppConfig):
         worker.JobWorker.run_lease = RUN_LEASE
         SelfReschedulingConsumer.patience = RUN_LEASE // 5
         jobs.HAND_OFF = HAND_OFF  # type: ignore[attr-defined]
-        Scheduler.__init__.__kwdefaults__["hand_off"] = HAND_OFF
+        cast(dict[str, Any], Scheduler.__init__.__kwdefaults__)["hand_off"] = HAND_OFF
         reconcile.EVERY, reconcile.FULL_EVERY = SWEEP, FULL_SWEEP
         protocol.QUIET = QUIET
-        receiver.Bucket = _Wide  # type: ignore[attr-defined]
+        receiver.Bucket = _Wide  # type: ignore[assignment, misc]
         registry.RedisStore = ChaosStore  # type: ignore[attr-defined]
         signals.finished.connect(_finished, dispatch_uid="chaos")
         points.place()

@@ -82,7 +82,7 @@ def place() -> None:
         end = any(snapshot.complete for _, snapshot in told)
         await (around("tell-end", plain_publish)(told) if end else plain_publish(told))
 
-    QuerySet.aupdate = aupdate  # type: ignore[method-assign, assignment]
+    QuerySet.aupdate = aupdate  # type: ignore[method-assign]
     jobs._create = around("row", jobs._create)  # type: ignore[assignment]
     updates.publish = publish
     registry.hand_over = around("hand-over", registry.hand_over)  # type: ignore[assignment]

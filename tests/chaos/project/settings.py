@@ -5,18 +5,22 @@ import os
 os.environ["DEBUG"] = "1"
 
 from config.settings import *  # noqa: F403
-from config.settings import CHANNEL_LAYERS, INSTALLED_APPS, PROGROCK
+from config.settings import INSTALLED_APPS
 
 INSTALLED_APPS = ["tests.chaos.project.apps.ChaosConfig", *INSTALLED_APPS]
 ROOT_URLCONF = "tests.chaos.project.urls"
 
-CHANNEL_LAYERS["default"]["BACKEND"] = "tests.chaos.project.layers.LossyUpdates"
-CHANNEL_LAYERS["work"]["BACKEND"] = "tests.chaos.project.layers.LossyWork"
-CHANNEL_LAYERS["work"]["CONFIG"]["expiry"] = 1
+_HOSTS = [{"address": os.environ["REDIS_URL"], "socket_timeout": 15}]
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "tests.chaos.project.layers.LossyUpdates", "CONFIG": {"hosts": _HOSTS}},
+    "work": {
+        "BACKEND": "tests.chaos.project.layers.LossyWork",
+        "CONFIG": {"hosts": _HOSTS, "prefix": "work:", "expiry": 1},
+    },
+}
 SILENCED_SYSTEM_CHECKS = ["progrock.W003"]
 
-PROGROCK["MAX_UNFINISHED"] = 10_000
-PROGROCK["SERVICES"]["synth"] = {
+_SYNTH = {
     "BACKEND": "tests.chaos.project.services.ChaosSynth",
     "OPTIONS": {"base_url": os.environ["SYNTH_URL"], "timeout": 8_000, "connect_timeout": 1_000},
     # Patient enough for any fault here: a job that fails nevertheless was failed by us.
@@ -32,3 +36,4 @@ PROGROCK["SERVICES"]["synth"] = {
         "losses": 50,
     },
 }
+PROGROCK = {"STORE": os.environ["REDIS_URL"], "MAX_UNFINISHED": 10_000, "SERVICES": {"synth": _SYNTH}}
