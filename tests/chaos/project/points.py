@@ -65,37 +65,32 @@ def place() -> None:
     """Put the places into the product: at what a step, a start and a sweep call, so that they stay what they are."""
     from progrock import jobs, reconcile, registry, updates
     from progrock.delay import Scheduler
-    from progrock.models import Job
     from progrock.protocol import Snapshot
     from progrock.updates import Hub
+    from progrock.writes import Writes
 
-    plain_update, plain_publish, plain_send = QuerySet.aupdate, updates.publish, Scheduler._send
+    plain_update, plain_publish = Writes.update, updates.publish
 
-    async def aupdate(self: Any, **changes: Any) -> int:
-        move = _move(changes) if self.model is Job else ""
-        if not move:
-            return await plain_update(self, **changes)
-        return await around(move, plain_update)(self, **changes)
+    async def update(self: Writes, rows: QuerySet[Any], **changes: Any) -> int:
+        return await around(_move(changes), plain_update)(self, rows, **changes)
 
     async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
         told = list(snapshots)
         end = any(snapshot.complete for _, snapshot in told)
         await (around("tell-end", plain_publish)(told) if end else plain_publish(told))
 
-    QuerySet.aupdate = aupdate  # type: ignore[method-assign]
+    Writes.update = update  # type: ignore[method-assign]
     jobs._create = around("row", jobs._create)  # type: ignore[assignment]
     updates.publish = publish
     registry.hand_over = around("hand-over", registry.hand_over)  # type: ignore[assignment]
     reconcile.mend = around("mend", reconcile.mend)  # type: ignore[assignment]
     jobs._schedule_new = around("seed", jobs._schedule_new)  # type: ignore[assignment]
     Hub.watch = around("join", Hub.watch)  # type: ignore[method-assign, assignment]
-    Scheduler._send = around("send", plain_send)  # type: ignore[method-assign, assignment]
+    Scheduler._send = around("send", Scheduler._send)  # type: ignore[method-assign, assignment]
 
 
 def _move(changes: dict[str, Any]) -> str:
     """Return the name of a commit, by what it writes."""
     if changes.get("finished"):
         return "end"
-    if "remote" in changes:
-        return "remote"
-    return "intent" if "started" in changes else ""
+    return "remote" if "remote" in changes else "intent"

@@ -1,6 +1,7 @@
 """Settings of the fault matrix: the project's, with leases a fifth as long and parts that can be made to fail."""
 
 import os
+from typing import Any
 
 os.environ["DEBUG"] = "1"
 
@@ -36,4 +37,5 @@ _SYNTH = {
         "losses": 50,
     },
 }
-PROGROCK = {"STORE": os.environ["REDIS_URL"], "MAX_UNFINISHED": 10_000, "SERVICES": {"synth": _SYNTH}}
+_MINE: Any = {"STORE": os.environ["REDIS_URL"], "MAX_UNFINISHED": 10_000, "SERVICES": {"synth": _SYNTH}}
+PROGROCK = _MINE
