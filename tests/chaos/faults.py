@@ -45,7 +45,7 @@ class Fault:
     :param strike: does it; called with jobs in flight.
     :param places: where something happens, what, and up to how many have come by before; see `project/points.py`.
     :param expected: how jobs may end.
-    :param twice: something may die between an end's commit and the word that its entry is settled.
+    :param twice: a worker that lives may not be able to say that it has signalled an end, and it is signalled again.
     :param loses: the schedule may lose entries, which are made anew.
     :param back: the schedule may go back in time, and take receipts again.
     :param forgets: the remote service forgets what it ran.
@@ -354,7 +354,6 @@ CHANCE = [
         "all end as cancelled",
         cancel_all,
         expected=frozenset({"cancelled"}),
-        twice=True,
         lasts=60,
     ),
 ]

@@ -174,7 +174,6 @@ POINTS = [
         "SIGKILL between an end's commit and its word",
         "said by the next step",
         most=2,
-        twice=True,
     ),
     point(
         "end-said",
@@ -183,7 +182,6 @@ POINTS = [
         "SIGKILL after clients were told the end",
         "signalled by the next step",
         most=2,
-        twice=True,
     ),
     point(
         "end-unsettled",
@@ -192,7 +190,6 @@ POINTS = [
         "SIGKILL between an end's signal and its settle",
         "signalled again",
         most=2,
-        twice=True,
     ),
     point("end-settled", "A24", "after-done", "SIGKILL after the last settle", "no effect", most=2, twice=True),
     point(

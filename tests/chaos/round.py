@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import time
 from dataclasses import dataclass
 from random import Random
@@ -108,7 +109,8 @@ async def _look(
     await asyncio.sleep(0.1)
     events = [each for each in stage.crew.events.read() if each.at >= since]
     checks.ends(verdict, audience, rows, fault.expected)
-    checks.signals(verdict, events, jobs, twice=fault.twice)
+    killed = {hand.pid for hand in stage.crew.hands if hand.code == -signal.SIGKILL}
+    checks.signals(verdict, events, jobs, killed, twice=fault.twice)
     checks.refusals(verdict, events, jobs, keeps=fault.keeps)
     if not fault.back:
         checks.fencing(verdict, events, jobs)

@@ -66,14 +66,20 @@ def ends(verdict: Verdict, audience: Audience, rows: list[dict[str, Any]], expec
     verdict.say("a tab broke", audience.broken())
 
 
-def signals(verdict: Verdict, events: list[Event], jobs: set[str], *, twice: bool) -> None:
-    """The end of every job was signalled: once, or more often where something died between commit and settle."""
-    told = Counter(each.key for each in events if each.what == "finished" and each.key in jobs)
+def signals(verdict: Verdict, events: list[Event], jobs: set[str], killed: set[int], *, twice: bool) -> None:
+    """The end of every job was signalled: once, or again if who did it before was killed.
+
+    :param killed: the ids of the processes that were.
+    :param twice: who signalled may not have been able to say that it had.
+    """
+    told: dict[str, list[int]] = defaultdict(list)
+    for each in events:
+        if each.what == "finished" and each.key in jobs:
+            told[each.key].append(each.pid)
     verdict.say("ended without a signal", sorted(jobs - set(told)))
-    again = sorted(job for job, count in told.items() if count > 1)
-    verdict.twice = len(again)
+    verdict.twice = sum(len(pids) > 1 for pids in told.values())
     if not twice:
-        verdict.say("signalled twice", again)
+        verdict.say("signalled twice", sorted(job for job, pids in told.items() if not killed.issuperset(pids[:-1])))
 
 
 def fencing(verdict: Verdict, events: list[Event], jobs: set[str]) -> None:
