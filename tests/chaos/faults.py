@@ -258,12 +258,12 @@ async def cancel_all(scene: Scene) -> None:
 
 
 CHANCE = [
-    Fault("kill-worker", "A16 A22", "SIGKILL a worker", "the other goes on after a run lease", kill_worker, twice=True),
-    Fault("kill-workers", "A27", "SIGKILL both workers", "new ones go on after a run lease", kill_workers, twice=True),
+    Fault("kill-worker", "A16 A22", "SIGKILL a worker", "the other goes on after a run lease", kill_worker),
+    Fault("kill-workers", "A27", "SIGKILL both workers", "new ones go on after a run lease", kill_workers),
     Fault("kill-scheduler", "A07 A10", "SIGKILL a scheduler", "the other goes on at once", kill_scheduler),
     Fault("kill-schedulers", "A11", "SIGKILL both schedulers", "late, and then caught up", kill_schedulers),
     Fault("kill-web", "A05", "SIGKILL a web server", "its clients come back to the other", kill_web),
-    Fault("kill-all", "A34", "SIGKILL all processes at once", "all go on where they were", kill_all, twice=True),
+    Fault("kill-all", "A34", "SIGKILL all processes at once", "all go on where they were", kill_all),
     Fault(
         "redis-killed",
         "C01 C03",

@@ -191,7 +191,7 @@ POINTS = [
         "signalled again",
         most=2,
     ),
-    point("end-settled", "A24", "after-done", "SIGKILL after the last settle", "no effect", most=2, twice=True),
+    point("end-settled", "A24", "after-done", "SIGKILL after the last settle", "no effect", most=2),
     point(
         "end-refused", "D06", "before-end", "the database refuses an end once", "tried again", action="raise", most=2
     ),

@@ -29,7 +29,7 @@ class ChaosConfig(AppConfig):
         worker.JobWorker.run_lease = RUN_LEASE
         SelfReschedulingConsumer.patience = RUN_LEASE // 5
         jobs.HAND_OFF = HAND_OFF  # type: ignore[attr-defined]
-        cast(dict[str, Any], Scheduler.__init__.__kwdefaults__)["hand_off"] = HAND_OFF
+        cast("dict[str, Any]", Scheduler.__init__.__kwdefaults__)["hand_off"] = HAND_OFF
         reconcile.EVERY, reconcile.FULL_EVERY = SWEEP, FULL_SWEEP
         protocol.QUIET = QUIET
         receiver.Bucket = _Wide  # type: ignore[assignment, misc]
