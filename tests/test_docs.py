@@ -31,10 +31,10 @@ def test_files_that_are_named_exist() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_every_guarantee_names_a_test_that_exists() -> None:
-    rows = re.findall(
-        r"^\| (?!guarantee |---)(.+) \| (.+) \|$", (ROOT / "docs/explanation/guarantees.md").read_text(), re.MULTILINE
-    )
+@pytest.mark.parametrize("page", ["guarantees.md", "faults.md"])
+def test_every_guarantee_names_a_test_that_exists(page: str) -> None:
+    text = (ROOT / "docs/explanation" / page).read_text().rpartition("## Shown elsewhere")[2]
+    rows = re.findall(r"^\| (?!guarantee |fault |---)(.+) \| (.+) \|$", text, re.MULTILINE)
     assert len(rows) > 20
     for guarantee, shown_by in rows:
         named = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", shown_by)

@@ -49,6 +49,7 @@ class Fault:
     :param loses: the schedule may lose entries, which are made anew.
     :param back: the schedule may go back in time, and take receipts again.
     :param forgets: the remote service forgets what it ran.
+    :param undoes: the database forgets ends, which are recorded again.
     :param keeps: no worker may lose what it holds.
     :param lasts: seconds that a job lasts, if not as the run has it.
     :param chance: what it hits depends on the moment, so it is repeated.
@@ -65,6 +66,7 @@ class Fault:
     loses: bool = False
     back: bool = False
     forgets: bool = False
+    undoes: bool = False
     keeps: bool = False
     lasts: float | None = None
     chance: bool = True
@@ -173,6 +175,33 @@ async def redis_flushed_500(scene: Scene) -> None:
     await _trouble(scene)
 
 
+async def redis_cut(scene: Scene) -> None:
+    redis = scene.stage.redis
+    for cut in (("CLIENT", "KILL", "TYPE", "pubsub"), ("SCRIPT", "FLUSH"), ("CLIENT", "KILL", "TYPE", "normal")):
+        await scene.stage.aside(redis.cli, *cut)
+        await asyncio.sleep(scene.random.uniform(0, 0.5))
+
+
+async def redis_full(scene: Scene) -> None:
+    """It takes nothing more."""
+    await scene.stage.aside(scene.stage.redis.cli, "CONFIG", "SET", "maxmemory", 1)
+    await asyncio.sleep(scene.trouble / 2)
+    await scene.stage.aside(scene.stage.redis.cli, "CONFIG", "SET", "maxmemory", 0)
+
+
+async def entries_deleted(scene: Scene) -> None:
+    """By hand: of half of the entries the due time, of the others what they say."""
+    keys = sorted(scene.stage.entries())
+    scene.random.shuffle(keys)
+    middle = len(keys) // 2
+    for command, some in (
+        (("ZREM", "{delay.0}:at:prog-rocker"), keys[:middle]),
+        (("HDEL", "{delay.0}:entries"), keys[middle:]),
+    ):
+        if some:
+            await scene.stage.aside(scene.stage.redis.cli, *command, *some)
+
+
 async def redis_restored(scene: Scene) -> None:
     """It comes back with what it knew two seconds ago."""
     redis = scene.stage.redis
@@ -206,6 +235,20 @@ async def table_locked(scene: Scene) -> None:
     """Nobody gets at the table of jobs."""
     lock = f"BEGIN; LOCK TABLE progrock_job; SELECT pg_sleep({scene.freeze}); COMMIT"
     await scene.stage.aside(scene.stage.postgres.sql, lock)
+
+
+async def postgres_forgets(scene: Scene) -> None:
+    """It loses what was committed within the last second, as a copy that takes over does. No start is among it."""
+    postgres = scene.stage.postgres
+    await scene.started.wait()
+    for setting in ("synchronous_commit = off", "wal_writer_delay = '10s'"):
+        await scene.stage.aside(postgres.sql, f"ALTER SYSTEM SET {setting}")
+    await scene.stage.aside(postgres.sql, "SELECT pg_reload_conf()")
+    await asyncio.sleep(1)
+    await scene.stage.aside(lambda: postgres.stop(immediate=True))
+    await scene.stage.aside(postgres.start)
+    await scene.stage.aside(postgres.sql, "ALTER SYSTEM RESET ALL")
+    await scene.stage.aside(postgres.sql, "SELECT pg_reload_conf()")
 
 
 # The remote service.
@@ -293,6 +336,32 @@ CHANCE = [
         loses=True,
     ),
     Fault(
+        "redis-cut",
+        "C06 C07 C08",
+        "all connections to Redis are cut, its scripts forgotten",
+        "all connect again",
+        redis_cut,
+        twice=True,
+    ),
+    Fault(
+        "redis-full",
+        "C10",
+        "Redis has no memory left",
+        "starts are accepted, all is late",
+        redis_full,
+        twice=True,
+        loses=True,
+    ),
+    Fault(
+        "entries-deleted",
+        "C24 C25",
+        "due times and entries are deleted by hand",
+        "the reconciler makes them again",
+        entries_deleted,
+        twice=True,
+        loses=True,
+    ),
+    Fault(
         "redis-restored",
         "C09",
         "Redis comes back with what it knew 2 s before",
@@ -311,6 +380,16 @@ CHANCE = [
     ),
     Fault("postgres-killed", "D05", "SIGKILL PostgreSQL", "as after a crash", postgres_killed),
     Fault("table-locked", "D14", "the table is locked as by a migration", "late only", table_locked),
+    Fault(
+        "postgres-forgets",
+        "D09",
+        "PostgreSQL crashes and loses its last second",
+        "ends are recorded again; one row",
+        postgres_forgets,
+        twice=True,
+        loses=True,
+        undoes=True,
+    ),
     Fault("synth-back", "", "SIGKILL the remote service, which comes back with its jobs", "all go on", synth_back),
     Fault(
         "synth-forgets",
