@@ -14,7 +14,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test bench bench-delay bench-jobs chaos lock lint chromium redis postgres clean
+.PHONY: rock test test-faults test-rest bench bench-delay bench-jobs chaos lock lint chromium redis postgres clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -22,7 +22,19 @@ rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 
 test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres lint
 	$(BIN)/npm --silent test
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	@$(MAKE) --no-print-directory -j2 -Otarget test-faults test-rest
+endif
+
+# Two at a time: those of the first wait most of their time for processes that start, die and come back.
+FAULTS := tests/faults tests/chaos tests/test_postgresql.py
+test-faults:
+	$(BIN)/python -m pytest $(FAULTS)
+
+test-rest:
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAULTS))
 
 lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff check .
