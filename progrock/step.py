@@ -141,8 +141,11 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def anew(run: Run, now: int) -> Run:
-    """Return a run with its clocks set, to now where they are not known: it was just made, or made again."""
-    return replace(run, started=run.started or now, answered=run.answered or now)
+    """Return a run with its clocks set, to now where they are not known: it was just made, or made again.
+
+    To now also where they are ahead of it: the store of before had another clock, and what is yet to come never ends.
+    """
+    return replace(run, started=min(run.started or now, now), answered=min(run.answered or now, now))
 
 
 def begin(run: Run, now: int) -> Run:

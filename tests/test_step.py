@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from progrock.protocol import Snapshot, State
-from progrock.step import Look, Miss, Policy, Reading, Run, begin, cancelled, decide, expired, fail
+from progrock.step import Look, Miss, Policy, Reading, Run, anew, begin, cancelled, decide, expired, fail
 
 NOW = 1_795_000_000_000_000
 SECOND = 1_000_000
@@ -36,6 +36,11 @@ def test_the_first_step_shows_the_job_running_at_nothing() -> None:
     assert (run.snapshot.state, run.snapshot.progress, run.snapshot.percent) == (State.RUNNING, 0, None)
     assert run.started == NOW
     assert run.snapshot.seq == NOW
+
+
+def test_clocks_of_a_store_that_was_ahead_are_set_back() -> None:
+    ahead = replace(begun(), started=NOW + 3_600 * SECOND, answered=NOW + 3_600 * SECOND)
+    assert (anew(ahead, NOW).started, anew(ahead, NOW).answered) == (NOW, NOW)
 
 
 def test_a_cancel_is_not_forgotten_by_the_first_step() -> None:

@@ -201,9 +201,10 @@ class JobWorker(SelfReschedulingConsumer):
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
-            now = timezone.now()
+            # By the store's clock, which the deadline goes by, should the entry be made again from the row.
+            started = _time(run.started)
             pending = primary().filter(pk=row.pk, state=State.PENDING)
-            if not await self._writes.update(pending, state=State.RUNNING, started=now, changed=now):
+            if not await self._writes.update(pending, state=State.RUNNING, started=started, changed=timezone.now()):
                 yield lease, Again(0, attempt=lease.attempt)  # cancelled just now: look again
                 return
         await updates.publish([(run.owner, run.snapshot)])
@@ -340,7 +341,7 @@ class JobWorker(SelfReschedulingConsumer):
         began: dict[str, Any] = {}
         if run.remote:
             # Of a row that lost its beginning, with the last second of its database, the end shall be kept.
-            began["started"] = Coalesce("started", Value(datetime.fromtimestamp(run.started / 1_000_000, UTC)))
+            began["started"] = Coalesce("started", Value(_time(run.started)))
         return await self._writes.update(
             primary().filter(pk=snapshot.job, state__in=UNFINISHED),
             state=snapshot.state,
@@ -384,6 +385,10 @@ class JobWorker(SelfReschedulingConsumer):
     def _unconfigured(self, lease: Lease, run: Run) -> Outcomes:
         message = f"The service {run.snapshot.service!r} is not set up here any more."
         return self._finish(lease, fail(run, "config", message, lease.at))
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
 def _checked(answer: object) -> Started | Miss:

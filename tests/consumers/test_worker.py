@@ -7,6 +7,7 @@ import itertools
 import json
 import uuid
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -681,6 +682,19 @@ async def test_what_succeeded_meanwhile_under_the_same_name_is_left_alone(remote
     await until(lambda: nothing_left(job))
     assert remote.starts == {job: 1}
     assert remote.cancels == []
+
+
+async def test_a_workers_own_clock_moves_no_deadline(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = SimpleNamespace(now=lambda: timezone.now() - timedelta(days=1))
+    monkeypatch.setattr("progrock.consumers.worker.timezone", behind)
+    job = await begun(remote)
+    # All that is left is the row.
+    await registry.store().remove([job])
+    polls = len(remote.polls)
+    await reconcile.mend([await Job.objects.aget(pk=job)])
+    await until(lambda: len(remote.polls) > polls + 2)
+    remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED)]
+    assert (await end_of(job)).state is State.SUCCEEDED
 
 
 async def test_a_remote_is_kept_as_soon_as_it_is_known_and_then_not_started_again(remote: Remote) -> None:
