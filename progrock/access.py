@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest
 
 from . import registry
+from .delay import StoreAway, door
 from .models import primary
+
+logger = logging.getLogger(__name__)
 
 _SESSION_KEY = "progrock.owner"
 
@@ -52,7 +55,10 @@ def adopt(sender: object, request: HttpRequest, user: Any, **kwargs: Any) -> Non
         jobs.filter(key__in=taken).update(key=None)
         jobs.update(owner=after)
     # Their entries carry the owner too, and learn of it from the row at the next step.
-    async_to_sync(registry.store().nudge)(live)
+    try:
+        door(registry.store().nudge, registry.aclose)(live)
+    except StoreAway as trouble:
+        logger.warning("Jobs learn late whose they are now: %s", trouble)
 
 
 def _owner(user: Any, token: str | None) -> str | None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth import login
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
+from progrock import registry
 from progrock.access import ensure_owner, owner_of_request, owner_of_scope
+from progrock.delay import StoreAway
+from progrock.models import Job
+from progrock.protocol import State
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,6 +48,24 @@ async def test_who_has_neither_is_an_owner_of_their_own() -> None:
     owners = {await owner_of_scope(scope) for scope in scopes}
     assert len(owners) == 4
     assert all(owner.startswith("socket:") for owner in owners)
+
+
+def test_with_the_schedule_away_a_login_still_takes_the_jobs_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(keys: object) -> int:
+        raise StoreAway("away")
+
+    monkeypatch.setattr(registry.store(), "nudge", away)
+    request: HttpRequest = RequestFactory().get("/")
+    request.session = session = SessionStore()
+    ensure_owner(request)
+    now = timezone.now()
+    job = Job.objects.create(
+        service="s", owner=f"session:{session['progrock.owner']}", state=State.PENDING, created=now, changed=now
+    )
+    user = User.objects.create(username="u")
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    job.refresh_from_db()
+    assert job.owner == f"user:{user.pk}"
 
 
 def test_the_page_makes_a_session_an_owner_and_keeps_it(client: Client) -> None:
