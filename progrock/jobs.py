@@ -116,8 +116,9 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     try:
         return await _create(new)
     except IntegrityError:
-        # Asked twice at the same time.
+        # Asked twice at the same time, or forgotten just now.
         if (again := await _retry_of(old)) is None:
+            await _row(str(old.pk), owner)
             raise
         return again
 

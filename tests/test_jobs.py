@@ -282,6 +282,19 @@ async def test_tried_again_twice_it_is_one_job() -> None:
     assert await Job.objects.acount() == 2
 
 
+async def test_what_is_forgotten_while_it_is_tried_again_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = jobs._create
+
+    async def cleared(job: Job) -> Snapshot:
+        await Job.objects.all().adelete()
+        return await create(job)
+
+    monkeypatch.setattr(jobs, "_create", cleared)
+    with pytest.raises(NotFound):
+        await jobs.aretry((await _ended()).pk, owner="me")
+    assert await Job.objects.acount() == 0
+
+
 async def test_what_is_not_over_or_somebody_elses_is_not_tried_again() -> None:
     running = await jobs.astart(owner="me")
     with pytest.raises(NotComplete, match="got one that is pending"):
