@@ -21,7 +21,7 @@ from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door, trouble
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
 from .models import Job, primary
 from .protocol import Failure, Snapshot, State
-from .step import Run, one_line
+from .step import NESTING_MOST, Run, deep, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -136,13 +136,15 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         text = msgspec.json.encode(params)
+        plain: dict[str, Any] = msgspec.json.decode(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidParams(f"Expected parameters that JSON can say, got others: {error}.") from None
     if len(text) > _PARAMS_MOST:
         raise InvalidParams(f"Expected parameters of at most {_PARAMS_MOST} bytes as JSON, got more.")
     if b"\\u0000" in text:
         raise InvalidParams("Expected parameters of text, got a NUL character in them.")
-    plain: dict[str, Any] = msgspec.json.decode(text)
+    if deep(plain):
+        raise InvalidParams(f"Expected parameters nested at most {NESTING_MOST} deep, got more.")
     return plain
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from .estimate import Pace, left, observe
 from .protocol import Failure, Snapshot, State
 
+NESTING_MOST = 100
 _POLICY_MOST = 10 * 365 * 86_400_000
 """Ten years in milliseconds: beyond what a schedule takes for a delay, no look would come at all."""
 
@@ -288,6 +289,12 @@ def one_line(text: str) -> str:
     if len(text) <= 500 and text.isprintable():
         return text.strip()
     return "".join(char if char.isprintable() else " " for char in text[:500]).strip()
+
+
+def deep(value: object, most: int = NESTING_MOST) -> bool:
+    """Return whether JSON is nested deeper than `most`: who stores it must be able to read it, whatever its stack."""
+    inside = value if isinstance(value, list) else value.values() if isinstance(value, dict) else None
+    return inside is not None and (most < 1 or any(deep(each, most - 1) for each in inside))
 
 
 def _deadline(run: Run, policy: Policy) -> int:

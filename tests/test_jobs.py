@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import get_channel_layer
@@ -318,6 +319,7 @@ async def test_what_is_not_over_or_somebody_elses_is_not_tried_again() -> None:
         ({"deadline": 10**15}, Invalid),
         ({"params": {"a": "nul \x00"}}, InvalidParams),
         ({"params": {"a": object()}}, InvalidParams),
+        ({"params": {"a": msgspec.json.decode(b"[" * 100 + b"]" * 100)}}, InvalidParams),
         ({"params": {"a": "\ud800"}}, InvalidParams),
     ],
 )

@@ -30,7 +30,7 @@ from ..models import Job, primary
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
-from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, expired, fail
+from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, deep, expired, fail
 from ..writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,12 @@ class JobWorker(SelfReschedulingConsumer):
             for key in reads:
                 lease, _ = runs.pop(key)
                 yield lease, self._later(lease)
+        except Exception:
+            logger.exception("One of %d rows cannot be read: each by itself.", len(reads))
+            rows = {}
+            for key in reads:
+                lease, run = runs.pop(key)
+                streams.append(self._guard([lease], self._by_itself(lease, run)))
         polls: dict[str, list[tuple[Lease, Run]]] = defaultdict(list)
         for lease, run in runs.values():
             if lease.key in rows:
@@ -172,14 +178,31 @@ class JobWorker(SelfReschedulingConsumer):
         state, delay = await reconcile.sweep(sweep, lease.at)
         yield lease, Again(delay, _encode(state))
 
+    async def _by_itself(self, lease: Lease, run: Run) -> Outcomes:
+        """Read a job's row and take its step; if the row cannot be read, end the job without it at last."""
+        try:
+            row = (await self._rows([lease.key]))[lease.key]
+        except (RecursionError, ValueError, TypeError):
+            if lease.attempt <= registry.policy(run.snapshot.service).losses:
+                raise
+            stream = self._lost(lease, run)
+        else:
+            stream = self._alone(lease, run, row)
+        async with aclosing(stream) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+    def _lost(self, lease: Lease, run: Run) -> Outcomes:
+        message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
+        return self._finish(lease, fail(run, "lost", message, lease.at))
+
     def _alone(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
         """Take the step of a job with its row at hand."""
         if row is None or State(row.state).complete:
             return self._over(lease, row)
         policy = registry.policy(row.service)
         if lease.attempt > policy.losses:
-            message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
-            return self._finish(lease, fail(run, "lost", message, lease.at))
+            return self._lost(lease, run)
         run = replace(run, owner=row.owner, remote=run.remote or row.remote)
         # A database that lost its last second may have forgotten what the entry knows.
         begun = row.started is not None or bool(run.remote) or run.unsure
@@ -428,6 +451,8 @@ def _sane(look: object) -> Look:
         # As JSON has it: what cannot be told to a client must not get into the row that it is told from.
         text = msgspec.json.encode(look.result)
         result = msgspec.json.decode(text)
+        if deep(result):
+            return nonsense
         return replace(look, result=_without_nul(result) if b"\\u0000" in text else result)
     except (TypeError, ValueError, RecursionError):
         return nonsense

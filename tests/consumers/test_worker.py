@@ -266,6 +266,25 @@ async def test_an_entry_that_is_no_jobs_spoils_no_others_step(remote: Remote) ->
     await until(lambda: nothing_left("no id"))
 
 
+async def test_a_row_that_cannot_be_read_spoils_no_others_step(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JobWorker, "retry", lambda self, lease: Again(1, attempt=lease.attempt + 1))
+    now = timezone.now()
+    bad, good = [await Job.objects.acreate(service="scripted", owner="me", created=now, changed=now) for _ in range(2)]
+    rows = JobWorker._rows
+
+    async def read(self: JobWorker, keys: list[str]) -> dict[str, Job | None]:
+        if str(bad.pk) in keys:
+            raise RecursionError("nested too deep")
+        return await rows(self, keys)
+
+    monkeypatch.setattr(JobWorker, "_rows", read)
+    await registry.store().schedule([jobs.entry_for(row, 0) for row in (bad, good)])
+    assert (await end_of(str(good.pk))).state is State.SUCCEEDED
+    ended = await end_of(str(bad.pk))
+    assert ended.error is not None
+    assert ended.error.code == "lost"
+
+
 async def test_a_step_that_takes_its_workers_down_is_given_up(remote: Remote) -> None:
     now = timezone.now()
     row = await Job.objects.acreate(
@@ -509,7 +528,7 @@ def nested(depth: int) -> list[Any]:
     return inside
 
 
-@pytest.mark.parametrize("result", [object(), "\ud800", {None: 1}, {(1, 2): 3}, nested(100_000)])
+@pytest.mark.parametrize("result", [object(), "\ud800", {None: 1}, {(1, 2): 3}, nested(100), nested(100_000)])
 async def test_a_result_that_is_no_json_ends_the_job(remote: Remote, result: object) -> None:
     remote.default = [Reading(State.SUCCEEDED, result=result)]
     started = await jobs.astart(owner="me")
