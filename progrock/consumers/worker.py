@@ -7,7 +7,7 @@ import logging
 import random
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -30,7 +30,8 @@ from ..models import Job, primary
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
-from ..step import Decision, Look, Miss, Run, anew, begin, cancelled, decide, deep, expired, fail
+from ..services.answers import checked, each_of, sane
+from ..step import Decision, Miss, Run, anew, begin, cancelled, decide, expired, fail
 from ..writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,11 @@ class JobWorker(SelfReschedulingConsumer):
             if lease.key in rows:
                 if not run.snapshot.seq:  # just made, or made again
                     run = replace(run, usual=await ausual(run.snapshot.service))
-                streams.append(self._guard([lease], self._alone(lease, run, rows[lease.key])))
+                what = self._alone(lease, run, rows[lease.key])
+                if isinstance(what, Run):
+                    polls[what.snapshot.service].append((lease, what))
+                else:
+                    streams.append(self._guard([lease], what))
             elif run.snapshot.state is State.CANCELLING:
                 streams.append(self._guard([lease], self._cancel(lease, run)))
             else:
@@ -187,7 +192,8 @@ class JobWorker(SelfReschedulingConsumer):
                 raise
             stream = self._lost(lease, run)
         else:
-            stream = self._alone(lease, run, row)
+            what = self._alone(lease, run, row)
+            stream = self._poll(run.snapshot.service, [(lease, what)]) if isinstance(what, Run) else what
         async with aclosing(stream) as outcomes:
             async for outcome in outcomes:
                 yield outcome
@@ -196,8 +202,8 @@ class JobWorker(SelfReschedulingConsumer):
         message = f"Gave up: looking at it went wrong {lease.attempt - 1} times in a row on our side."
         return self._finish(lease, fail(run, "lost", message, lease.at))
 
-    def _alone(self, lease: Lease, run: Run, row: Job | None) -> Outcomes:
-        """Take the step of a job with its row at hand."""
+    def _alone(self, lease: Lease, run: Run, row: Job | None) -> Outcomes | Run:
+        """Take the step of a job with its row at hand; return the run instead, if it is only to be looked at."""
         if row is None or State(row.state).complete:
             return self._over(lease, row)
         policy = registry.policy(row.service)
@@ -210,7 +216,7 @@ class JobWorker(SelfReschedulingConsumer):
             return self._cancel(lease, run, begun=begun)
         if not begun and (late := expired(run, policy, lease.at)):
             return self._finish(lease, late)
-        return self._poll(row.service, [(lease, run)]) if run.remote else self._start(lease, run, row)
+        return run if run.remote else self._start(lease, run, row)
 
     async def _start(self, lease: Lease, run: Run, row: Job) -> Outcomes:
         service = self._service(row.service)
@@ -266,10 +272,10 @@ class JobWorker(SelfReschedulingConsumer):
         if unsure and service.finds:
             found = await self._ask(service.find(key))
             if found is not None:
-                return found if isinstance(found, Miss) else _checked(Started(found))
+                return found if isinstance(found, Miss) else checked(Started(found))
         elif unsure and not service.starts_once and registry.policy(row.service).unknown_start == "fail":
             return Miss("start_unknown", "It may have been started, and the service cannot be asked for it.")
-        return _checked(await self._ask(service.start(Order(key, row.params))))
+        return checked(await self._ask(service.start(Order(key, row.params))))
 
     async def _cancel(self, lease: Lease, run: Run, *, begun: bool = True) -> Outcomes:
         """Tell the service to stop, and again at each step until it says that it has."""
@@ -302,7 +308,7 @@ class JobWorker(SelfReschedulingConsumer):
         """Look at all jobs of one service with one call."""
         service = self._service(name)
         remotes = [run.remote for _, run in batch]
-        looks = _each(await self._ask(service.poll(remotes)), len(batch)) if service else None
+        looks = each_of(await self._ask(service.poll(remotes)), len(batch)) if service else None
         if looks is None:
             stream = merge([self._unconfigured(lease, run) for lease, run in batch])
         elif not isinstance(looks, Miss):
@@ -318,7 +324,7 @@ class JobWorker(SelfReschedulingConsumer):
                 yield outcome
 
     def _decide(self, lease: Lease, run: Run, look: object) -> Decision:
-        return decide(run, _sane(look), registry.policy(run.snapshot.service), lease.at, random.random())
+        return decide(run, sane(look), registry.policy(run.snapshot.service), lease.at, random.random())
 
     async def _settle_all(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
         """Turn decisions into outcomes. Those that go on do not wait for those that end."""
@@ -412,58 +418,3 @@ class JobWorker(SelfReschedulingConsumer):
 
 def _time(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
-
-
-def _checked(answer: object) -> Started | Miss:
-    """Return what an adapter says of a start, if its name for the job is one that can be kept."""
-    if isinstance(answer, Miss):
-        return answer
-    name = answer.remote if isinstance(answer, Started) else None
-    if isinstance(answer, Started) and isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable():
-        return answer
-    return Miss("nonsense", "The service's name for the job makes no sense.")
-
-
-def _each(looks: object, count: int) -> Sequence[object] | Miss:
-    """Return what an adapter says of many jobs, if it says something of each."""
-    if isinstance(looks, Miss):
-        return looks
-    if isinstance(looks, Collection) and len(looks) == count:
-        return list(looks)
-    return Miss("nonsense", "The adapter gave more or fewer answers than it was asked for.")
-
-
-def _sane(look: object) -> Look:
-    """Return what an adapter says of a job, if it is a look, and nothing in it that could not be told or kept."""
-    nonsense = Miss("nonsense", "The adapter's answer made no sense.")
-    if not isinstance(look, Look):
-        return nonsense
-    said: Any = look  # what its fields are is only promised
-    if not isinstance(said.again, int | None) or not isinstance(said.message, str):
-        return nonsense
-    if isinstance(look, Miss):
-        return look if isinstance(said.code, str) and 0 < len(said.code) <= 64 and said.code.isprintable() else nonsense
-    if not isinstance(said.state, State) or not isinstance(said.title, str) or not isinstance(said.file, str | None):
-        return nonsense
-    if look.result is None:
-        return look
-    try:
-        # As JSON has it: what cannot be told to a client must not get into the row that it is told from.
-        text = msgspec.json.encode(look.result)
-        result = msgspec.json.decode(text)
-        if deep(result):
-            return nonsense
-        return replace(look, result=_without_nul(result) if b"\\u0000" in text else result)
-    except (TypeError, ValueError, RecursionError):
-        return nonsense
-
-
-def _without_nul(value: Any) -> Any:
-    """Return JSON with U+FFFD for NUL, which PostgreSQL cannot keep: one character is no reason to lose a result."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, list):
-        return [_without_nul(each) for each in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(each) for key, each in value.items()}
-    return value

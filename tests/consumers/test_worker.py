@@ -1134,3 +1134,12 @@ async def test_a_nul_in_a_result_loses_itself_and_not_the_result(remote: Remote)
     remote.default = [Reading(State.SUCCEEDED, result={"a\x00": ["\x00", 1, "\\u0000"]})]
     ended = await end_of((await jobs.astart(owner="me")).job)
     assert ended.result == {"a\ufffd": ["\ufffd", 1, "\\u0000"]}
+
+
+async def test_jobs_made_again_are_looked_at_together(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.default = [RUNNING]
+    some = [await a_row(state=State.RUNNING, started=timezone.now(), remote=f"r-{n}") for n in range(20)]
+    monkeypatch.setattr(reconcile, "SPREAD", 0)
+    await reconcile.mend(some)
+    await until(lambda: sum(map(len, remote.polls)) >= 20)
+    assert len(remote.polls) < 10
