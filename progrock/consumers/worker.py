@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from .. import reconcile, registry, signals, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
+from ..delay.finish import stopping
 from ..exceptions import UnknownService
 from ..history import ausual
 from ..jobs import UNFINISHED, UNREADABLE, snapshot_of
@@ -175,7 +176,9 @@ class JobWorker(SelfReschedulingConsumer):
                 return await call
         except TimeoutError:
             return Miss("unreachable", "The service did not answer in time.")
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if stopping(error):
+                raise
             logger.exception("An adapter failed.")
             return Miss("nonsense", "Something went wrong on our side.")
 
@@ -358,10 +361,7 @@ class JobWorker(SelfReschedulingConsumer):
             async for outcome in self._over(lease, await primary().filter(pk=snapshot.job).afirst()):
                 yield outcome
             return
-        await self._tell(run.owner, snapshot)
-        service = self._service(snapshot.service)
-        if service is not None and run.remote and snapshot.error and snapshot.error.code == "deadline":
-            await self._ask(service.cancel(run.remote))
+        await self._tell(run.owner, snapshot, run.remote)
         yield lease, Done()
 
     async def _end(self, run: Run) -> int:
@@ -390,13 +390,16 @@ class JobWorker(SelfReschedulingConsumer):
     async def _over(self, lease: Lease, row: Job | None) -> Outcomes:
         """Drop the entry of a job whose row is gone, or has ended: by whom, and whether they told, is not known."""
         if row is not None:
-            await self._tell(row.owner, snapshot_of(row))
+            await self._tell(row.owner, snapshot_of(row), row.remote)
         yield lease, Done()
 
-    async def _tell(self, owner: str, snapshot: Snapshot) -> None:
-        """Tell who watches and who listens that a job has ended."""
+    async def _tell(self, owner: str, snapshot: Snapshot, remote: str) -> None:
+        """Tell who watches and who listens that a job has ended, and the service if it has not."""
         await updates.publish([(owner, snapshot)])
         await self._signal(signals.finished, snapshot)
+        service = self._service(snapshot.service)
+        if service is not None and remote and snapshot.error and snapshot.error.code == "deadline":
+            await self._ask(service.cancel(remote))
 
     async def _signal(self, signal: Signal, snapshot: Snapshot) -> None:
         if not signal.has_listeners(Job):

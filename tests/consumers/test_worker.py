@@ -385,6 +385,27 @@ async def test_a_remote_that_is_away_at_a_restart_has_all_our_patience(remote: R
     assert ended.state is (State.SUCCEEDED if state is State.RUNNING else State.CANCELLED)
 
 
+@pytest.mark.parametrize("method", ["start", "poll"])
+async def test_an_adapter_that_is_cancelled_by_itself_is_nonsense(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def cancelled(self: ScriptedService, *args: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(ScriptedService, method, cancelled)
+    ended = await end_of((await jobs.astart(owner="me")).job)
+    assert ended.error is not None
+    assert ended.error.code == "nonsense"
+
+
+async def test_a_job_past_its_deadline_is_stopped_though_the_worker_died_after_the_commit(remote: Remote) -> None:
+    now = timezone.now()
+    row = await a_row(state=State.FAILED, error="deadline", finished=now)
+    await registry.store().schedule([jobs.entry_for(row, 0)])
+    await until(lambda: nothing_left(str(row.pk)))
+    assert remote.cancels == ["r-old"]
+
+
 async def test_an_adapter_that_raises_once_at_the_start_is_asked_again(remote: Remote) -> None:
     remote.start_look = [RuntimeError("a bug, but not always")]
     ended = await end_of((await jobs.astart(owner="me")).job)
