@@ -168,13 +168,18 @@ async def _create(job: Job) -> Snapshot:
 
 
 async def _written(write: Callable[[], R], then: Callable[[], Coroutine[Any, Any, None]]) -> R:
-    """Write to the database, and do what follows once that is committed: now, or when the caller's transaction is."""
+    """Write to the database, and do what follows once that is committed: now, or when the caller's transaction is.
+
+    Nothing follows if no row was written.
+    """
 
     def both() -> tuple[R, bool]:
         using = router.db_for_write(Job)
         # A savepoint in the caller's transaction, which goes on if the row is refused.
         with transaction.atomic(using):
             result = write()
+        if result == 0:
+            return result, True
         if not transaction.get_connection(using).in_atomic_block:
             return result, False
         transaction.on_commit(door(then, registry.aclose), using)

@@ -128,6 +128,23 @@ async def test_a_live_job_is_read_from_its_entry() -> None:
         await jobs.aget(snapshot.job, owner="you")
 
 
+async def test_only_a_cancel_that_changes_something_asks_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    nudged: list[list[str]] = []
+
+    async def nudge(keys: list[str]) -> int:
+        nudged.append(keys)
+        return len(keys)
+
+    monkeypatch.setattr(registry.store(), "nudge", nudge)
+    job = (await jobs.astart(owner="me")).job
+    with pytest.raises(NotFound):
+        await jobs.acancel(job, owner="you")
+    assert nudged == []
+    for _ in range(3):
+        assert (await jobs.acancel(job, owner="me")).state is State.CANCELLING
+    assert nudged == [[job]]
+
+
 async def test_a_cancel_is_seen_by_who_asks_before_the_next_step() -> None:
     snapshot = await jobs.astart(owner="me")
     await _replace_entry(snapshot.job, 42.0)
