@@ -62,6 +62,8 @@ class Service(ABC):
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters to start with, checked and completed.
 
+        What it returns must be something that it takes: a job that is tried again is cleaned again.
+
         :raises InvalidParams: saying what was expected and what came.
         """
         return params
