@@ -40,7 +40,7 @@ def test_every_guarantee_names_a_test_that_exists(page: str) -> None:
         named = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", shown_by)
         assert named, f"{guarantee}: expected one test, got {shown_by}"
         path, name = named.groups()
-        assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), shown_by
+        assert re.search(rf"^ *(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), shown_by
 
 
 def test_the_example_settings_work() -> None:
