@@ -239,6 +239,9 @@ class JobWorker(SelfReschedulingConsumer):
             if not await self._writes.update(pending, state=State.RUNNING, started=started, changed=timezone.now()):
                 yield lease, Again(0, attempt=lease.attempt)  # cancelled just now: look again
                 return
+        # Asked twice: who was frozen must not show a beginning to those who have seen the end, and listeners take time.
+        if not self.holds(lease):
+            return
         await updates.publish([(run.owner, run.snapshot)])
         await self._signal(signals.started, run.snapshot)
         if not self.holds(lease):

@@ -656,9 +656,13 @@ async def test_a_lease_that_is_lost_has_no_effect_out_there(remote: Remote, monk
     monkeypatch.setattr(JobWorker, "holds", lambda self, lease: False)
     row = await a_row()
     await reconcile.mend([row])
+    ear = Ear()
+    await hub().watch("me", "", ear)
     fresh = await jobs.astart(owner="me")
     await until(lambda: remote.polls)
     await asyncio.sleep(0.1)
+    await hub().unwatch("me", "", ear)
+    assert [update.seq for update in ear.heard] == [0], "more was shown than that it was asked for"
     assert not remote.starts
     assert (await Job.objects.aget(pk=row.pk)).state == State.RUNNING
     assert (await Job.objects.aget(pk=fresh.job)).state == State.RUNNING
