@@ -43,6 +43,8 @@ _encode = msgspec.msgpack.Encoder().encode
 Outcomes = AsyncGenerator[tuple[Lease, Outcome], None]
 T = TypeVar("T")
 
+_GIVEN_UP = frozenset({"deadline", "lost", "nonsense"})
+"""Ends of our own making: the job may go on out there. Of a service that is not to be reached it is no use to ask."""
 CALL_MOST = 12
 """Seconds that any adapter has for an answer; HTTPService gives up earlier by default, and says why."""
 
@@ -401,7 +403,7 @@ class JobWorker(SelfReschedulingConsumer):
         await updates.publish([(owner, snapshot)])
         await self._signal(signals.finished, snapshot)
         service = self._service(snapshot.service)
-        if service is not None and remote and snapshot.error and snapshot.error.code == "deadline":
+        if service is not None and remote and snapshot.error and snapshot.error.code in _GIVEN_UP:
             await self._ask(service.cancel(remote))
 
     async def _signal(self, signal: Signal, snapshot: Snapshot) -> None:

@@ -301,6 +301,7 @@ async def test_a_step_that_takes_its_workers_down_is_given_up(remote: Remote) ->
     assert ended.error is not None
     assert ended.error.code == "lost"
     assert remote.polls == []
+    await until(lambda: remote.cancels == ["r-x"])  # nobody waits for it any more
 
 
 async def test_a_service_that_is_gone_from_the_settings_fails_its_jobs(remote: Remote) -> None:
