@@ -88,9 +88,9 @@ class Client:
                 connection.transport.abort()
         self.wrong.append(f"gave up after {TRIES} connections")
 
-    async def start(self, key: str, params: dict[str, Any]) -> None:
+    async def start(self, key: str, service: str, params: dict[str, Any]) -> None:
         """Start a job, and do so again until it is accepted."""
-        self._wanted[key] = params
+        self._wanted[key] = {"action": "start", "service": service, "params": params, "key": key, "ref": key}
         await self._send_start(key)
 
     async def cancel(self, job: str) -> None:
@@ -156,7 +156,7 @@ class Client:
 
     async def _send_start(self, key: str) -> None:
         self._asked[key] = time.monotonic()
-        await self._say({"action": "start", "params": self._wanted[key], "key": key, "ref": key})
+        await self._say(self._wanted[key])
 
     async def _say(self, frame: dict[str, Any]) -> None:
         if self._connection is not None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.audience import Audience
 from tests.chaos.stage import Seat, Stage
+from tests.until import until
 
 DONE = frozenset({"succeeded"})
+FORGOTTEN = 3
+"""How many ends a database forgets at least."""
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Fault:
     :param forgets: the remote service forgets what it ran.
     :param undoes: the database forgets ends, which are recorded again.
     :param keeps: no worker may lose what it holds.
+    :param service: which takes the jobs; `plain` is one that can neither be asked for a start nor be told twice.
     :param lasts: seconds that a job lasts, if not as the run has it.
     :param chance: what it hits depends on the moment, so it is repeated.
     """
@@ -68,6 +73,7 @@ class Fault:
     forgets: bool = False
     undoes: bool = False
     keeps: bool = False
+    service: str = "synth"
     lasts: float | None = None
     chance: bool = True
 
@@ -238,17 +244,18 @@ async def table_locked(scene: Scene) -> None:
 
 
 async def postgres_forgets(scene: Scene) -> None:
-    """It loses what was committed within the last second, as a copy that takes over does. No start is among it."""
-    postgres = scene.stage.postgres
+    """It loses what was committed last, as a copy that takes over does: ends, and no start."""
+    stage = scene.stage
     await scene.started.wait()
+    began = time.monotonic_ns()
     for setting in ("synchronous_commit = off", "wal_writer_delay = '10s'"):
-        await scene.stage.aside(postgres.sql, f"ALTER SYSTEM SET {setting}")
-    await scene.stage.aside(postgres.sql, "SELECT pg_reload_conf()")
-    await asyncio.sleep(1)
-    await scene.stage.aside(lambda: postgres.stop(immediate=True))
-    await scene.stage.aside(postgres.start)
-    await scene.stage.aside(postgres.sql, "ALTER SYSTEM RESET ALL")
-    await scene.stage.aside(postgres.sql, "SELECT pg_reload_conf()")
+        await stage.aside(stage.postgres.sql, f"ALTER SYSTEM SET {setting}")
+    await stage.aside(stage.postgres.sql, "SELECT pg_reload_conf()")
+    await until(lambda: len(stage.crew.events.of("finished", since=began)) >= FORGOTTEN, 20)
+    await stage.aside(lambda: stage.postgres.stop(immediate=True))
+    await stage.aside(stage.postgres.start)
+    await stage.aside(stage.postgres.sql, "ALTER SYSTEM RESET ALL")
+    await stage.aside(stage.postgres.sql, "SELECT pg_reload_conf()")
 
 
 # The remote service.

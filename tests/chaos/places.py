@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from tests.chaos.faults import Fault, Scene
+from tests.chaos.faults import DONE, Fault, Scene
 from tests.chaos.project.apps import RUN_LEASE
 
 STRUCK_MOST = 40.0
@@ -42,10 +42,24 @@ def point(
     most: int = 5,
     twice: bool = False,
     lasts: float | None = None,
+    service: str = "synth",
+    expected: frozenset[str] = DONE,
 ) -> Fault:
     """Return a fault at a place."""
     places = ((place, action, most),)
-    return Fault(name, rows, does, seen, recover, places=places, twice=twice, lasts=lasts, chance=False)
+    return Fault(
+        name,
+        rows,
+        does,
+        seen,
+        recover,
+        places=places,
+        expected=expected,
+        twice=twice,
+        service=service,
+        lasts=lasts,
+        chance=False,
+    )
 
 
 def together(name: str, faults: Sequence[Fault]) -> Fault:
@@ -64,7 +78,27 @@ def together(name: str, faults: Sequence[Fault]) -> Fault:
 
 
 AGAIN = "looked at again after the lease"
+UNKNOWN = "not started again: it fails as unknown"
+NOT_TWICE = frozenset({"succeeded", "failed start_unknown"})
 POINTS = [
+    point(
+        "plain-before-start",
+        "A17",
+        "before-start",
+        "the same where the remote can neither be asked nor told twice",
+        UNKNOWN,
+        service="plain",
+        expected=NOT_TWICE,
+    ),
+    point(
+        "plain-after-start",
+        "A18 A19",
+        "after-start",
+        "SIGKILL between the start and its record there",
+        UNKNOWN,
+        service="plain",
+        expected=NOT_TWICE,
+    ),
     point(
         "start-uncommitted",
         "A01",

@@ -58,7 +58,7 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
     try:
         for place, action, most in fault.places:
             stage.arm(place, action, random.randint(1, most))
-        starting = asyncio.create_task(_start(scene, name, measure, fault.lasts or measure.lasts))
+        starting = asyncio.create_task(_start(scene, name, fault.service, measure, fault.lasts or measure.lasts))
         await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
         try:
             await fault.strike(scene)
@@ -87,13 +87,13 @@ def _over(audience: Audience) -> bool:
     return all(client.over for client in audience.clients)
 
 
-async def _start(scene: Scene, name: str, measure: Measure, lasts: float) -> None:
+async def _start(scene: Scene, name: str, service: str, measure: Measure, lasts: float) -> None:
     """Start all jobs within a third of the time that the shortest lasts."""
     audience, random = scene.audience, scene.random
     pause = measure.lasts / 3 / measure.jobs
     for number, client in zip(range(measure.jobs), itertools.cycle(audience.starters), strict=False):
         length = round(random.uniform(lasts, 1.6 * lasts), 1)
-        await client.start(f"{name}{number}", {"mode": "clock", "length": length, "seed": number})
+        await client.start(f"{name}{number}", service, {"mode": "clock", "length": length, "seed": number})
         await audience.follow()
         await asyncio.sleep(pause)
     await until(lambda: all(not client.wanted for client in audience.starters), measure.most)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from config.synth import SynthService
 from progrock.services import Order, Started
+from progrock.services.http import Reply
 from progrock.step import Look, Miss
 from tests.chaos.project.points import pass_by
 
@@ -29,3 +30,21 @@ class ChaosSynth(SynthService):
         look = await super().cancel(remote)
         await pass_by("after-cancel")
         return look
+
+
+class PlainSynth(ChaosSynth):
+    """The same as a service that cannot be asked for what it was told to start, nor be told twice."""
+
+    finds = False
+    starts_once = False
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        expect: tuple[int, ...] = (200,),
+    ) -> Reply | Miss:
+        return await super().call(method, path, json=json, expect=expect)

@@ -37,5 +37,11 @@ _SYNTH = {
         "losses": 50,
     },
 }
-_MINE: Any = {"STORE": os.environ["REDIS_URL"], "MAX_UNFINISHED": 10_000, "SERVICES": {"synth": _SYNTH}}
+_PLAIN = {**_SYNTH, "BACKEND": "tests.chaos.project.services.PlainSynth"}
+_MINE: Any = {
+    "STORE": os.environ["REDIS_URL"],
+    "MAX_UNFINISHED": 10_000,
+    "SERVICES": {"synth": _SYNTH, "plain": _PLAIN},
+    "DEFAULT_SERVICE": "synth",
+}
 PROGROCK = _MINE
