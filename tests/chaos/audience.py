@@ -146,7 +146,7 @@ class Client:
         if self._lists:
             await self._say({"action": "list"})
         else:
-            for job, held in self.jobs.items():
+            for job, held in list(self.jobs.items()):
                 if not held.complete:
                     await self._say({"action": "watch", "job": job})
         for key in list(self._wanted):

@@ -14,6 +14,7 @@ from tests.chaos.stage import Seat, Stage
 from tests.until import until
 
 DONE = frozenset({"succeeded"})
+STARTED_MOST = 60
 FORGOTTEN = 3
 """How many ends a database forgets at least."""
 
@@ -246,7 +247,7 @@ async def table_locked(scene: Scene) -> None:
 async def postgres_forgets(scene: Scene) -> None:
     """It loses what was committed last, as a copy that takes over does: ends, and no start."""
     stage = scene.stage
-    await scene.started.wait()
+    await asyncio.wait_for(scene.started.wait(), STARTED_MOST)
     began = time.monotonic_ns()
     for setting in ("synchronous_commit = off", "wal_writer_delay = '10s'"):
         await stage.aside(stage.postgres.sql, f"ALTER SYSTEM SET {setting}")
@@ -303,7 +304,7 @@ async def cancel_all(scene: Scene) -> None:
     """Everybody changes their mind, and a worker dies of it."""
     await scene.audience.cancel()
     await kill_worker(scene)
-    await scene.started.wait()
+    await asyncio.wait_for(scene.started.wait(), STARTED_MOST)
     await scene.audience.cancel()
 
 

@@ -66,7 +66,7 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
             await until(lambda: _over(audience), measure.most)
             await until(lambda: not stage.entries(), measure.most)
         except (AssertionError, OSError) as trouble:
-            verdict.say("in time", [str(trouble)[:300]])
+            verdict.say("in time", [repr(trouble)[:300]])
         finally:
             starting.cancel()
         await _look(stage, fault, verdict, audience, name, before, since)
