@@ -6,8 +6,11 @@ import asyncio
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+
+import psutil
 
 from tests.chaos.audience import Audience
 from tests.chaos.stage import Seat, Stage
@@ -145,6 +148,28 @@ async def freeze_redis(scene: Scene) -> None:
         scene.stage.redis.resume()
 
 
+async def freeze_synth(scene: Scene) -> None:
+    await _stand_still(scene, [psutil.Process(scene.stage.synth.pid)])
+
+
+async def freeze_postgres(scene: Scene) -> None:
+    """With all its sessions."""
+    server = psutil.Process(scene.stage.postgres.pid)
+    await _stand_still(scene, [server, *server.children()])
+
+
+async def _stand_still(scene: Scene, processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    try:
+        await asyncio.sleep(scene.freeze)
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
 # Processes stopped in order.
 
 
@@ -152,6 +177,19 @@ async def deploy(scene: Scene) -> None:
     for seat in scene.stage.seats:
         code = await seat.relieve()
         assert code == 0, f"{seat.role} ended with {code} when it was asked to: " + "\n".join(seat.hand.log[-5:])
+
+
+async def restart_others(scene: Scene) -> None:
+    """What is not ours, one after the other."""
+    stage = scene.stage
+    for stop, start in (
+        (stage.redis.stop, stage.redis.start),
+        (stage.postgres.stop, stage.postgres.start),
+        (stage.synth.stop, stage.synth.start),
+    ):
+        await stage.aside(stop)
+        await stage.aside(start)
+        await asyncio.sleep(scene.random.uniform(0, 0.5))
 
 
 # Redis.
@@ -420,6 +458,16 @@ CHANCE = [
     Fault("freeze-scheduler", "A13", "SIGSTOP of a scheduler", "what it sends then is refused", freeze_scheduler),
     Fault("freeze-web", "", "SIGSTOP of a web server", "its clients go to the other", freeze_web),
     Fault("freeze-redis", "C26", "SIGSTOP of Redis", "late, and then caught up", freeze_redis, twice=True),
+    Fault("freeze-postgres", "D14", "SIGSTOP of PostgreSQL", "late only", freeze_postgres, twice=True),
+    Fault("freeze-synth", "E02", "SIGSTOP of the remote service", "its silence is borne", freeze_synth),
+    Fault(
+        "restart-others",
+        "C01 D13",
+        "SIGTERM of Redis, PostgreSQL and the remote service, one after the other",
+        "all go on",
+        restart_others,
+        twice=True,
+    ),
     Fault(
         "lose-messages", "A21 F21", "1 % of all channel messages are lost", "late by a hand-off at most", lose_messages
     ),

@@ -20,7 +20,7 @@ SHORT = Measure(jobs=12, lasts=1.5, freeze=3.7, trouble=2.5, most=30)
 # What the others show as well, or other tests do, in more time than there is.
 LEFT_OUT = {
     *("kill-workers", "kill-schedulers", "redis-lost", "redis-restored", "redis-cut", "redis-full", "entries-deleted"),
-    *("postgres-killed", "postgres-forgets", "remote-slow"),
+    *("postgres-killed", "postgres-forgets", "remote-slow", "freeze-synth", "freeze-postgres", "restart-others"),
 }
 FAULTS = [fault for fault in CHANCE if fault.name not in LEFT_OUT]
 
