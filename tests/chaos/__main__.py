@@ -11,8 +11,8 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from tests.chaos.faults import CHANCE, Fault
@@ -22,6 +22,8 @@ from tests.chaos.sabotage import SABOTAGE
 from tests.chaos.stage import Stage
 from tests.chaos.table import PAGE, write
 from tests.chaos.verdict import Verdict
+
+FAULTS = [*CHANCE, *POINTS]
 
 
 def _whole(name: str, default: int) -> int:
@@ -33,7 +35,7 @@ async def main(sabotage: bool) -> int:
     seed = _whole("SEED", random.randrange(10**6))
     only = set(os.environ.get("ONLY", "").split())
     measure = Measure(_whole("JOBS", 200), lasts=3, freeze=_whole("FREEZE", 6), trouble=12)
-    faults = [fault for fault in [*CHANCE, *POINTS] if not only or fault.name in only]
+    faults = [fault for fault in FAULTS if not only or fault.name in only]
     _say(f"SEED={seed}")
     bad = 1
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
@@ -43,7 +45,7 @@ async def main(sabotage: bool) -> int:
             if sabotage:
                 bad = await _sabotage(stage, seed, only or set(SABOTAGE))
             else:
-                bad = await _all(stage, faults, seed, measure, whole=not only)
+                bad = await _all(stage, faults, seed, measure)
         finally:
             if bad:
                 sys.stderr.write(stage.crew.say())
@@ -52,12 +54,11 @@ async def main(sabotage: bool) -> int:
     return 1 if bad else 0
 
 
-async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measure, *, whole: bool) -> int:
+async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measure) -> int:
     """Let every fault strike, in turn, as often as it is to; return how often something was wrong.
 
-    :param whole: whether these are all faults, so that the table can be written: after each time through.
+    The table is written after each time through.
     """
-    began = time.monotonic()
     seen: dict[str, list[Verdict]] = {}
     for number in range(_whole("REPEAT", 20)):
         for fault in faults:
@@ -65,9 +66,7 @@ async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measur
                 verdict = await play(stage, fault, seed + number, measure)
                 seen.setdefault(fault.name, []).append(verdict)
                 _tell(f"{fault.name} {number}", verdict)
-        if whole:
-            minutes = (time.monotonic() - began) / 60
-            write(PAGE, faults, seen, f"SEED={seed}, {measure.jobs} jobs a round, {minutes:.0f} minutes")
+        write(PAGE, FAULTS, seen, f"{date.today()}, {measure.jobs} jobs, seed {seed}")
     return sum(bool(verdict.wrong) for verdicts in seen.values() for verdict in verdicts)
 
 

@@ -11,10 +11,10 @@ from tests.chaos.verdict import Verdict
 
 def test_it_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
-    (fault, other, *_) = CHANCE
+    (fault, other, third, *_) = CHANCE
+    page.write_text(f"Before.\n{BEGIN}\nold\n| `{fault.name}` | old |\n| `{third.name}` | kept |\n{END}\nAfter.\n")
     seen = {fault.name: [Verdict(silence=1.25, twice=2), Verdict(silence=3.5, wrong=["something"])]}
-    write(page, [fault, other], seen, "SEED=1")
+    write(page, [fault, other, third], seen, "seed 1")
     text = page.read_text()
     assert text.startswith("Before.\n")
     assert text.endswith("\nAfter.\n")
@@ -22,6 +22,8 @@ def test_it_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     assert f"| `{fault.name}` |" in text
     assert "| 1 of 2 | 3.5 s | 2 |" in text
     assert f"`{other.name}`" not in text
+    assert text.count(f"`{fault.name}`") == 1
+    assert f"| `{third.name}` | kept |" in text
 
 
 def test_the_page_has_its_place() -> None:
