@@ -73,8 +73,9 @@ async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measur
 async def _sabotage(stage: Stage, seed: int, only: set[str]) -> int:
     """Switch off one thing after the other; return how many of them nobody noticed."""
     unseen = 0
-    for what in SABOTAGE.keys() & only:
-        fault = SABOTAGE[what]
+    for what, fault in SABOTAGE.items():
+        if what not in only:
+            continue
         verdict = await play(stage, fault, seed, Measure(24, lasts=3, freeze=5, trouble=5, most=10), without=what)
         _say(f"without {what}, {fault.name}: {'red, as it must be' if verdict.wrong else 'GREEN, WHICH MUST NOT BE'}")
         for line in verdict.wrong:

@@ -64,9 +64,9 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
             await fault.strike(scene)
             await starting
             await until(lambda: _over(audience), measure.most)
-            await until(lambda: not stage.entries(), measure.most)
+            await until(lambda: not _left(stage, audience), measure.most)
         except (AssertionError, OSError) as trouble:
-            verdict.say("in time", [repr(trouble)[:300]])
+            verdict.say("on the way", [repr(trouble)[:300]])
         finally:
             starting.cancel()
         await _look(stage, fault, verdict, audience, name, before, since)
@@ -74,7 +74,7 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
         if without:
             # What the sabotage has left undone is done now, so that the next round begins with nothing.
             await until(lambda: _over(audience), measure.most + 30)
-            await until(lambda: not stage.entries(), measure.most)
+            await until(lambda: not _left(stage, audience), measure.most)
     finally:
         stage.disarm()
         stage.synth.call("DELETE", "/v1/trouble")
@@ -85,6 +85,11 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
 
 def _over(audience: Audience) -> bool:
     return all(client.over for client in audience.clients)
+
+
+def _left(stage: Stage, audience: Audience) -> set[str]:
+    """Return the keys of those entries in the schedule that are of this round."""
+    return stage.entries().intersection(job for client in audience.starters for job in client.accepted.values())
 
 
 async def _start(scene: Scene, name: str, service: str, measure: Measure, lasts: float) -> None:
@@ -104,6 +109,10 @@ async def _start(scene: Scene, name: str, service: str, measure: Measure, lasts:
 async def _look(
     stage: Stage, fault: Fault, verdict: Verdict, audience: Audience, name: str, before: dict[str, Any], since: int
 ) -> None:
+    for seat in stage.seats:
+        if seat.hand.code is not None:
+            verdict.say("ended by itself", [f"{seat.role}: " + " | ".join(seat.hand.log[-3:])])
+            await seat.again()
     rows = await stage.rows(name)
     jobs = {row["id"] for row in rows}
     await asyncio.sleep(0.1)
@@ -118,11 +127,7 @@ async def _look(
         checks.scheduled(verdict, events, jobs)
     if not fault.forgets:
         checks.remote(verdict, before, await _stats(stage), rows)
-    verdict.say("left in the schedule", sorted(stage.entries()))
-    for seat in stage.seats:
-        if seat.hand.code is not None:
-            verdict.say("ended by itself", [f"{seat.role}: " + " | ".join(seat.hand.log[-3:])])
-            await seat.again()
+    verdict.say("left in the schedule", sorted(stage.entries() & jobs))
 
 
 async def _stats(stage: Stage) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from tests.chaos.audience import Audience
 from tests.faults.events import Event
 
-NOT_FOR_NOTHING = 3
+SHOWN = 3
 """Lines that are shown of each kind of trouble."""
 
 
@@ -31,8 +31,8 @@ class Verdict:
     def say(self, what: str, found: list[str]) -> None:
         """Note some trouble."""
         if found:
-            more = f" and {len(found) - NOT_FOR_NOTHING} more" if len(found) > NOT_FOR_NOTHING else ""
-            self.wrong.append(f"{what}: {'; '.join(found[:NOT_FOR_NOTHING])}{more}")
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            self.wrong.append(f"{what}: {'; '.join(found[:SHOWN])}{more}")
 
 
 def ends(verdict: Verdict, audience: Audience, rows: list[dict[str, Any]], expected: frozenset[str]) -> None:
