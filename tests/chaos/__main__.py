@@ -1,7 +1,7 @@
 """The long form, `make chaos`: `python -m tests.chaos`, and `python -m tests.chaos --sabotage`.
 
-Of the environment: JOBS in a round, REPEAT for what depends on chance, FREEZE in seconds, SEED to see a run again, and
-ONLY the faults of these names.
+Of the environment: JOBS in a round, REPEAT for what depends on chance, of which STRIKES come in one round, FREEZE in
+seconds, SEED to see a run again, and ONLY the faults of these names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ async def main(sabotage: bool) -> int:
     """Run, and return the exit code: 1 if something was not as it must be."""
     seed = _whole("SEED", random.randrange(10**6))
     only = set(os.environ.get("ONLY", "").split())
-    measure = Measure(_whole("JOBS", 200), lasts=3, freeze=_whole("FREEZE", 6), trouble=12)
+    measure = Measure(
+        _whole("JOBS", 200), lasts=3, freeze=_whole("FREEZE", 6), trouble=12, strikes=_whole("STRIKES", 5)
+    )
     faults = [fault for fault in FAULTS if not only or fault.name in only]
     _say(f"SEED={seed}")
     bad = 1
@@ -60,9 +62,11 @@ async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measur
     The table is written after each time through.
     """
     seen: dict[str, list[Verdict]] = {}
-    for number in range(_whole("REPEAT", 20)):
+    repeat = _whole("REPEAT", 20)
+    for number in range(repeat):
         for fault in faults:
-            if fault.chance or not number:
+            struck = sum(verdict.strikes for verdict in seen.get(fault.name, []))
+            if not number or (fault.chance and struck < repeat):
                 verdict = await play(stage, fault, seed + number, measure)
                 seen.setdefault(fault.name, []).append(verdict)
                 _tell(f"{fault.name} {number}", verdict)

@@ -62,6 +62,8 @@ class Fault:
     :param service: which takes the jobs; `plain` is one that can neither be asked for a start nor be told twice.
     :param lasts: seconds that a job lasts, if not as the run has it.
     :param chance: what it hits depends on the moment, so it is repeated.
+    :param once: a second strike in the same round would find nothing to hit.
+    :param takes: seconds that one strike takes, about: jobs must outlast them all.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Fault:
     service: str = "synth"
     lasts: float | None = None
     chance: bool = True
+    once: bool = False
+    takes: float = 3
 
 
 # Processes killed.
@@ -380,6 +384,7 @@ CHANCE = [
         redis_flushed_500,
         twice=True,
         loses=True,
+        takes=13,
     ),
     Fault(
         "redis-cut",
@@ -397,6 +402,7 @@ CHANCE = [
         redis_full,
         twice=True,
         loses=True,
+        takes=7,
     ),
     Fault(
         "entries-deleted",
@@ -425,7 +431,7 @@ CHANCE = [
         postgres_restarted,
     ),
     Fault("postgres-killed", "D05", "SIGKILL PostgreSQL", "as after a crash", postgres_killed),
-    Fault("table-locked", "D14", "the table is locked as by a migration", "late only", table_locked),
+    Fault("table-locked", "D14", "the table is locked as by a migration", "late only", table_locked, takes=7),
     Fault(
         "postgres-forgets",
         "D09",
@@ -435,6 +441,7 @@ CHANCE = [
         twice=True,
         loses=True,
         undoes=True,
+        once=True,
     ),
     Fault("synth-back", "", "SIGKILL the remote service, which comes back with its jobs", "all go on", synth_back),
     Fault(
@@ -445,8 +452,16 @@ CHANCE = [
         synth_forgets,
         expected=frozenset({"succeeded", "failed vanished"}),
         forgets=True,
+        once=True,
     ),
-    Fault("deploy", "B01 B06", "SIGTERM of each process, one after the other", "each ends with 0; no pause", deploy),
+    Fault(
+        "deploy",
+        "B01 B06",
+        "SIGTERM of each process, one after the other",
+        "each ends with 0; no pause",
+        deploy,
+        takes=9,
+    ),
     Fault(
         "freeze-worker",
         "A26",
@@ -454,12 +469,15 @@ CHANCE = [
         "what it says then is refused",
         freeze_worker,
         twice=True,
+        takes=7,
     ),
-    Fault("freeze-scheduler", "A13", "SIGSTOP of a scheduler", "what it sends then is refused", freeze_scheduler),
-    Fault("freeze-web", "", "SIGSTOP of a web server", "its clients go to the other", freeze_web),
-    Fault("freeze-redis", "C26", "SIGSTOP of Redis", "late, and then caught up", freeze_redis, twice=True),
-    Fault("freeze-postgres", "D14", "SIGSTOP of PostgreSQL", "late only", freeze_postgres, twice=True),
-    Fault("freeze-synth", "E02", "SIGSTOP of the remote service", "its silence is borne", freeze_synth),
+    Fault(
+        "freeze-scheduler", "A13", "SIGSTOP of a scheduler", "what it sends then is refused", freeze_scheduler, takes=7
+    ),
+    Fault("freeze-web", "", "SIGSTOP of a web server", "its clients go to the other", freeze_web, takes=7),
+    Fault("freeze-redis", "C26", "SIGSTOP of Redis", "late, and then caught up", freeze_redis, twice=True, takes=7),
+    Fault("freeze-postgres", "D14", "SIGSTOP of PostgreSQL", "late only", freeze_postgres, twice=True, takes=7),
+    Fault("freeze-synth", "E02", "SIGSTOP of the remote service", "its silence is borne", freeze_synth, takes=7),
     Fault(
         "restart-others",
         "C01 D13",
@@ -467,12 +485,25 @@ CHANCE = [
         "all go on",
         restart_others,
         twice=True,
+        takes=5,
     ),
     Fault(
-        "lose-messages", "A21 F21", "1 % of all channel messages are lost", "late by a hand-off at most", lose_messages
+        "lose-messages",
+        "A21 F21",
+        "1 % of all channel messages are lost",
+        "late by a hand-off at most",
+        lose_messages,
+        once=True,
     ),
-    Fault("remote-500", "E19", "the remote service answers 500", "all are retried, none fails", remote_500),
-    Fault("remote-garbage", "E07", "the remote service answers garbage", "all are retried, none fails", remote_garbage),
+    Fault("remote-500", "E19", "the remote service answers 500", "all are retried, none fails", remote_500, takes=13),
+    Fault(
+        "remote-garbage",
+        "E07",
+        "the remote service answers garbage",
+        "all are retried, none fails",
+        remote_garbage,
+        takes=13,
+    ),
     Fault(
         "remote-slow",
         "",
@@ -481,6 +512,7 @@ CHANCE = [
         remote_slow,
         keeps=True,
         lasts=8,
+        takes=7,
     ),
     Fault(
         "cancel",
@@ -490,5 +522,6 @@ CHANCE = [
         cancel_all,
         expected=frozenset({"cancelled"}),
         lasts=60,
+        once=True,
     ),
 ]

@@ -30,6 +30,7 @@ class Measure:
     :param freeze: seconds that something stands still.
     :param trouble: seconds that the remote service is in trouble.
     :param most: seconds until all must be over.
+    :param strikes: how often a fault of chance strikes in one round, at random moments.
     """
 
     jobs: int
@@ -37,6 +38,7 @@ class Measure:
     freeze: float
     trouble: float
     most: float = 60
+    strikes: int = 1
 
 
 async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, without: str = "") -> Verdict:
@@ -55,13 +57,19 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
     name = f"r{next(_numbers)}-"
     if without:
         stage.switch_off(without)
+    strikes = 1 if fault.once else measure.strikes
+    lasts = fault.lasts or measure.lasts
+    if strikes > 1:
+        lasts = max(lasts, strikes * (measure.lasts / 2 + fault.takes))
     try:
         for place, action, most in fault.places:
             stage.arm(place, action, random.randint(1, most))
-        starting = asyncio.create_task(_start(scene, name, fault.service, measure, fault.lasts or measure.lasts))
-        await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
+        starting = asyncio.create_task(_start(scene, name, fault.service, measure, lasts))
         try:
-            await fault.strike(scene)
+            for _ in range(strikes):
+                await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
+                await fault.strike(scene)
+                verdict.strikes += 1
             await starting
             await until(lambda: _over(audience), measure.most)
             await until(lambda: not _left(stage, audience), measure.most)

@@ -32,13 +32,13 @@ def write(page: Path, faults: Iterable[Fault], seen: Mapping[str, Sequence[Verdi
 
 
 def _row(fault: Fault, verdicts: Sequence[Verdict], run: str) -> str:
-    green = sum(not verdict.wrong for verdict in verdicts)
+    green = sum(verdict.strikes for verdict in verdicts if not verdict.wrong)
     cells = [
         f"`{fault.name}`",
         fault.rows,
         fault.does,
         fault.seen,
-        f"{green} of {len(verdicts)}",
+        f"{green} of {sum(verdict.strikes for verdict in verdicts)}",
         f"{max(verdict.silence for verdict in verdicts):.1f} s",
         str(sum(verdict.twice for verdict in verdicts)),
         str(sum(verdict.refused for verdict in verdicts)),

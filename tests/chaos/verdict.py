@@ -27,6 +27,7 @@ class Verdict:
     refused: int = 0
     """Receipts that the store refused: work that somebody else had taken over."""
     seconds: float = 0.0
+    strikes: int = 0
 
     def say(self, what: str, found: list[str]) -> None:
         """Note some trouble."""
