@@ -4,7 +4,7 @@
 # make bench  measure                 JOBS=200 SECONDS=20 CLICKS=15
 # make bench-delay                    JOBS=1000 EVERY_MS=1000 STEPS=20 WORKERS=1 SCHEDULERS=1 PEERS=1
 # make bench-jobs                     JOBS=1000 EVERY_MS=1000 STEPS=60
-# make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 FREEZE=6 SEED= ONLY="names of faults"
+# make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 STRIKES=5 FREEZE=6 SEED= ONLY="names of faults"
 #             and show that the run can fail                     SABOTAGE=1
 # make lock   renew requirements/ and package-lock.json
 

@@ -68,8 +68,8 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
         try:
             for _ in range(strikes):
                 await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
-                await fault.strike(scene)
                 verdict.strikes += 1
+                await fault.strike(scene)
             await starting
             await until(lambda: _over(audience), measure.most)
             await until(lambda: not _left(stage, audience), measure.most)

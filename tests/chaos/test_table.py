@@ -13,14 +13,16 @@ def test_it_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     (fault, other, third, *_) = CHANCE
     page.write_text(f"Before.\n{BEGIN}\nold\n| `{fault.name}` | old |\n| `{third.name}` | kept |\n{END}\nAfter.\n")
-    seen = {fault.name: [Verdict(silence=1.25, twice=2), Verdict(silence=3.5, wrong=["something"])]}
+    seen = {
+        fault.name: [Verdict(silence=1.25, twice=2, strikes=3), Verdict(silence=3.5, wrong=["something"], strikes=1)]
+    }
     write(page, [fault, other, third], seen, "seed 1")
     text = page.read_text()
     assert text.startswith("Before.\n")
     assert text.endswith("\nAfter.\n")
     assert "old" not in text
     assert f"| `{fault.name}` |" in text
-    assert "| 1 of 2 | 3.5 s | 2 |" in text
+    assert "| 3 of 4 | 3.5 s | 2 |" in text
     assert f"`{other.name}`" not in text
     assert text.count(f"`{fault.name}`") == 1
     assert f"| `{third.name}` | kept |" in text

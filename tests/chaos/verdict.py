@@ -28,6 +28,7 @@ class Verdict:
     """Receipts that the store refused: work that somebody else had taken over."""
     seconds: float = 0.0
     strikes: int = 0
+    """How often the fault struck."""
 
     def say(self, what: str, found: list[str]) -> None:
         """Note some trouble."""
