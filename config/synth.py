@@ -11,7 +11,7 @@ import msgspec
 
 from progrock.exceptions import InvalidParams
 from progrock.protocol import State
-from progrock.services import File, HTTPService, Order, Started
+from progrock.services import Client, File, Order, Service, Started
 from progrock.step import Look, Miss, Reading
 
 _STATES = {
@@ -34,11 +34,19 @@ class Params(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     mode: Literal["render", "clock"] | None = None
 
 
-class SynthService(HTTPService):
-    """The synth, over its HTTP API."""
+class SynthService(Service):
+    """The synth, over its HTTP API.
+
+    :param base_url: where it is.
+    :param options: those of :class:`~progrock.services.Client`.
+    """
 
     finds = True
     starts_once = True
+    batch = 250
+
+    def __init__(self, base_url: str, **options: int) -> None:
+        self.http = Client(base_url, **options)
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters with a seed, so that a start that is tried again is the same start."""
@@ -55,7 +63,7 @@ class SynthService(HTTPService):
         return "A track without a name yet"
 
     async def start(self, order: Order) -> Started | Miss:
-        reply = await self.call(
+        reply = await self.http.call(
             "POST", "/v1/renders", json=order.params, headers={"Idempotency-Key": order.job}, expect=(200, 201)
         )
         if isinstance(reply, Miss):
@@ -69,7 +77,7 @@ class SynthService(HTTPService):
         return Started(remote, look)
 
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
-        reply = await self.call("POST", "/v1/renders/status", json={"ids": remotes})
+        reply = await self.http.call("POST", "/v1/renders/status", json={"ids": remotes})
         if isinstance(reply, Miss):
             return [reply] * len(remotes)
         try:
@@ -88,11 +96,11 @@ class SynthService(HTTPService):
         ]
 
     async def cancel(self, remote: str) -> Look:
-        reply = await self.call("DELETE", f"/v1/renders/{quote(remote, safe='')}")
+        reply = await self.http.call("DELETE", f"/v1/renders/{quote(remote, safe='')}")
         return reply if isinstance(reply, Miss) else _reading(reply.body)
 
     async def find(self, job: str) -> str | Miss | None:
-        reply = await self.call("GET", f"/v1/renders?key={quote(job, safe='')}")
+        reply = await self.http.call("GET", f"/v1/renders?key={quote(job, safe='')}")
         if isinstance(reply, Miss):
             return reply
         try:
@@ -102,7 +110,10 @@ class SynthService(HTTPService):
         return found[0] if found else None
 
     async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:
-        return await self.fetch(f"/v1/renders/{quote(remote, safe='')}/file", headers)
+        return await self.http.fetch(f"/v1/renders/{quote(remote, safe='')}/file", headers)
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
 
 
 def _reading(render: object) -> Look:

@@ -77,6 +77,12 @@ class Job(models.Model):
             models.Index(fields=["id"], name="progrock_job_unfinished", condition=Q(finished__isnull=True)),
             # What past runs tell of the next, and what ended long ago.
             models.Index(fields=["service", "-finished"], name="progrock_job_past", condition=Q(state="succeeded")),
+            # Who calls us back knows a job by its own name for it.
+            models.Index(
+                fields=["service", "remote"],
+                name="progrock_job_remote",
+                condition=Q(finished__isnull=True) & ~Q(remote=""),
+            ),
             models.Index(fields=["finished"], name="progrock_job_old", condition=Q(finished__isnull=False)),
         ]
         ordering = ["-created"]

@@ -46,7 +46,7 @@ T = TypeVar("T")
 _GIVEN_UP = frozenset({"deadline", "lost", "nonsense"})
 """Ends of our own making: the job may go on out there. Of a service that is not to be reached it is no use to ask."""
 CALL_MOST = 12
-"""Seconds that any adapter has for an answer; HTTPService gives up earlier by default, and says why."""
+"""Seconds that any adapter has for an answer; a client gives up earlier by default, and says why."""
 
 
 class Shown(Again, frozen=True, kw_only=True):

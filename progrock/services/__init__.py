@@ -1,6 +1,6 @@
 """Remote services, and the adapters that speak to them."""
 
 from .base import File, Order, Service, Started
-from .http import HTTPService
+from .client import Client
 
-__all__ = ["File", "HTTPService", "Order", "Service", "Started"]
+__all__ = ["Client", "File", "Order", "Service", "Started"]

@@ -58,6 +58,8 @@ class Service(ABC):
     """Whether :meth:`find` works: a job that may have been started is looked for before it is started again."""
     starts_once = False
     """Whether the service takes a start with the same `order.job` for the same job (an idempotency key)."""
+    batch = 1
+    """How many jobs :meth:`poll` asks for with one call to the service."""
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters to start with, checked and completed.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from config.synth import SynthService
-from progrock.services import Order, Started
-from progrock.services.http import Reply
+from progrock.services import Client, Order, Started
+from progrock.services.client import Reply
 from progrock.step import Look, Miss
 from tests.chaos.project.points import pass_by
 
@@ -32,11 +32,8 @@ class ChaosSynth(SynthService):
         return look
 
 
-class PlainSynth(ChaosSynth):
-    """The same as a service that cannot be asked for what it was told to start, nor be told twice."""
-
-    finds = False
-    starts_once = False
+class Keyless(Client):
+    """Tells nobody the idempotency key."""
 
     async def call(
         self,
@@ -48,3 +45,13 @@ class PlainSynth(ChaosSynth):
         expect: tuple[int, ...] = (200,),
     ) -> Reply | Miss:
         return await super().call(method, path, json=json, expect=expect)
+
+
+class PlainSynth(ChaosSynth):
+    """The same as a service that cannot be asked for what it was told to start, nor be told twice."""
+
+    finds = False
+    starts_once = False
+
+    def __init__(self, base_url: str, **options: int) -> None:
+        self.http = Keyless(base_url, **options)

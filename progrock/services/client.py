@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,7 +13,7 @@ import aiohttp
 import msgspec
 
 from ..step import Miss
-from .base import File, Service
+from .base import File
 
 _BODY_MOST = 1 << 20
 _FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
@@ -29,8 +28,8 @@ class Reply(msgspec.Struct, frozen=True):
     body: Any
 
 
-class HTTPService(Service, ABC):
-    """The part of an adapter that all HTTP APIs share.
+class Client:
+    """What an adapter speaks to an HTTP API with; one for an event loop.
 
     :param base_url: scheme, host and optional path prefix; nothing else is ever called.
     :param timeout: milliseconds for a whole call, the wait for a connection included; of a file, for its beginning,

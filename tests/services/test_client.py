@@ -10,29 +10,20 @@ from typing import Any
 import pytest
 from aiohttp import DummyCookieJar
 
-from progrock.services import File, HTTPService
-from progrock.services.http import Reply, retry_after
+from progrock.services import Client, File
+from progrock.services.client import Reply, retry_after
 from progrock.step import Miss
 
-Serve = Callable[..., Awaitable["Plain"]]
-
-
-class Plain(HTTPService):
-    """The shared part of adapters, and nothing else."""
-
-    start = poll = cancel = find = open = None  # type: ignore[assignment]
-
-
-Plain.__abstractmethods__ = frozenset()
+Serve = Callable[..., Awaitable["Client"]]
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Serve one canned reply to every request, byte by byte if asked, and return a service that calls it."""
+    """Serve one canned reply to every request, byte by byte if asked, and return a client that calls it."""
     servers: list[asyncio.Server] = []
-    services: list[Plain] = []
+    clients: list[Client] = []
 
-    async def start(reply: bytes, *, pause: float = 0, hang: bool = False, **options: Any) -> Plain:
+    async def start(reply: bytes, *, pause: float = 0, hang: bool = False, **options: Any) -> Client:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 await reader.readuntil(b"\r\n\r\n")
@@ -53,12 +44,12 @@ async def serve() -> AsyncIterator[Serve]:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         servers.append(server)
         port = server.sockets[0].getsockname()[1]
-        services.append(Plain(f"http://127.0.0.1:{port}", **options))
-        return services[-1]
+        clients.append(Client(f"http://127.0.0.1:{port}", **options))
+        return clients[-1]
 
     yield start
-    for service in services:
-        await service.aclose()
+    for client in clients:
+        await client.aclose()
     for server in servers:
         server.close()
 
@@ -68,8 +59,8 @@ def reply(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-async def miss(service: Plain) -> Miss:
-    answer = await service.call("GET", "/x")
+async def miss(client: Client) -> Miss:
+    answer = await client.call("GET", "/x")
     assert isinstance(answer, Miss), answer
     assert len(answer.message) < 120
     return answer
@@ -112,22 +103,22 @@ async def test_whatever_comes_is_a_miss_and_never_raises(serve: Serve, raw: byte
 @pytest.mark.parametrize("raw", [b"", reply(b'{"a": 1}')])
 async def test_time_is_bounded_over_the_whole_call(serve: Serve, raw: bytes) -> None:
     """A byte now and then does not keep a call alive."""
-    service = await serve(raw, pause=0.05 if raw else 0, hang=True, timeout=200)
+    client = await serve(raw, pause=0.05 if raw else 0, hang=True, timeout=200)
     began = asyncio.get_running_loop().time()
-    assert (await miss(service)).code == "unreachable"
+    assert (await miss(client)).code == "unreachable"
     assert asyncio.get_running_loop().time() - began < 2
 
 
 async def test_nobody_there_is_a_miss() -> None:
-    service = Plain("http://127.0.0.1:1")
-    assert (await miss(service)).message == "The service cannot be reached."
-    await service.aclose()
+    client = Client("http://127.0.0.1:1")
+    assert (await miss(client)).message == "The service cannot be reached."
+    await client.aclose()
 
 
 async def test_a_name_that_does_not_resolve_is_a_miss() -> None:
-    service = Plain("http://nowhere.invalid")
-    assert (await miss(service)).code == "unreachable"
-    await service.aclose()
+    client = Client("http://nowhere.invalid")
+    assert (await miss(client)).code == "unreachable"
+    await client.aclose()
 
 
 async def test_a_busy_service_says_when(serve: Serve) -> None:
@@ -173,7 +164,7 @@ async def test_a_file_that_is_not_there_is_a_miss(serve: Serve) -> None:
 @pytest.mark.parametrize("url", ["", "ftp://x", "//x", "file:///etc/passwd", "http://", "http://x/?q", "http://x/#f"])
 def test_a_base_url_that_cannot_be_called_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="Expected base_url"):
-        Plain(url)
+        Client(url)
 
 
 async def test_a_file_that_stalls_ends_and_one_that_never_comes_is_a_miss(serve: Serve) -> None:
@@ -194,48 +185,48 @@ async def test_a_file_that_stalls_ends_and_one_that_never_comes_is_a_miss(serve:
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
 async def test_no_connection_of_a_file_is_kept(serve: Serve, status: str) -> None:
     raw = reply(b"x" * 10, status).replace(b"Length: 10", b"Length: 100")
-    service = await serve(raw, hang=True)
-    opened = await service.fetch("/file", {})
+    client = await serve(raw, hang=True)
+    opened = await client.fetch("/file", {})
     if isinstance(opened, File):
         await opened.body.aclose()  # though nobody has read from it
-    assert service._files is not None
-    assert service._files.connector is not None
-    assert not service._files.connector._acquired
+    assert client._files is not None
+    assert client._files.connector is not None
+    assert not client._files.connector._acquired
 
 
 async def test_readers_of_files_keep_no_look_from_being_taken(serve: Serve) -> None:
-    service = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
-    opened = await service.fetch("/file", {})
+    client = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
+    opened = await client.fetch("/file", {})
     assert isinstance(opened, File)
     await anext(aiter(opened.body))
-    answer = await service.call("GET", "/x", expect=(201,))
+    answer = await client.call("GET", "/x", expect=(201,))
     await opened.body.aclose()
     assert isinstance(answer, Miss)
     assert answer.code == "nonsense"  # it was made, and answered 200
 
 
 async def test_no_more_calls_are_made_at_once_than_told(serve: Serve) -> None:
-    service = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
-    first = asyncio.create_task(service.call("GET", "/x"))
+    client = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
+    first = asyncio.create_task(client.call("GET", "/x"))
     await asyncio.sleep(0.1)
-    second = asyncio.create_task(service.call("GET", "/x", expect=(201,)))
+    second = asyncio.create_task(client.call("GET", "/x", expect=(201,)))
     await asyncio.sleep(0.1)
     assert not second.done()
     await asyncio.gather(first, second)
 
 
 async def test_cookies_are_neither_kept_nor_sent(serve: Serve) -> None:
-    service = await serve(reply(b"{}", "200 OK", "Set-Cookie: a=b"))
-    await service.call("GET", "/x")
-    assert service._looks is not None
-    assert isinstance(service._looks.cookie_jar, DummyCookieJar)
+    client = await serve(reply(b"{}", "200 OK", "Set-Cookie: a=b"))
+    await client.call("GET", "/x")
+    assert client._looks is not None
+    assert isinstance(client._looks.cookie_jar, DummyCookieJar)
 
 
 async def test_the_time_for_a_connection_is_bounded_by_itself(serve: Serve) -> None:
-    service = await serve(reply(b"{}"), connect_timeout=1_234)
-    await service.call("GET", "/x")
-    assert service._looks is not None
-    assert service._looks.timeout.sock_connect == 1.234
+    client = await serve(reply(b"{}"), connect_timeout=1_234)
+    await client.call("GET", "/x")
+    assert client._looks is not None
+    assert client._looks.timeout.sock_connect == 1.234
 
 
 @pytest.mark.parametrize("status", ["408 Timeout", "425 Early", "503 Later"])
@@ -261,9 +252,9 @@ async def test_a_call_is_below_the_base_and_asks_for_no_compression() -> None:
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    service = Plain(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/")
-    await service.call("GET", "/x")
-    await service.aclose()
+    client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/")
+    await client.call("GET", "/x")
+    await client.aclose()
     server.close()
     request = asked.get_nowait()
     assert request.startswith(b"GET /api/x ")
