@@ -29,7 +29,7 @@ class Measure:
     :param lasts: seconds that the shortest job lasts; the longest lasts 1.6 times as long.
     :param freeze: seconds that something stands still.
     :param trouble: seconds that the remote service is in trouble.
-    :param most: seconds until all must be over.
+    :param most: seconds until all must be over, beside what the longest job lasts.
     :param strikes: how often a fault of chance strikes in one round, at random moments.
     """
 
@@ -71,7 +71,8 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
                 verdict.strikes += 1
                 await fault.strike(scene)
             await starting
-            await until(lambda: _over(audience), measure.most)
+            # The last strike may come when the longest of them have just begun.
+            await until(lambda: _over(audience), measure.most + 1.6 * lasts)
             await until(lambda: not _left(stage, audience), measure.most)
         except (AssertionError, OSError) as trouble:
             verdict.say("on the way", [repr(trouble)[:300]])
