@@ -1,0 +1,18 @@
+"""Values of the environment in settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from progrock.environment import fill
+
+
+def test_names_are_filled_in() -> None:
+    assert fill("Bearer ${TOKEN}${X_1}", {"TOKEN": "t", "X_1": "${TOKEN}"}) == "Bearer t${TOKEN}"
+    assert fill("$TOKEN ${} ${a b} plain", {}) == "$TOKEN ${} ${a b} plain"
+
+
+@pytest.mark.parametrize("environ", [{}, {"TOKEN": ""}])
+def test_one_that_is_missing_is_named(environ: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"\$\{TOKEN\} to be set"):
+        fill("Bearer ${TOKEN}", environ)
