@@ -24,6 +24,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     :param interval: from one look to the next, at the start of a job and near its end.
     :param interval_most: the same of a job that takes long: it is a fiftieth of what it has taken so far.
+    :param net: the same at least, from the service's first answer on, where it calls back when there is something to
+        see: looks in between are a safety net. None where it does not.
     :param retry: the first back-off after a look without an answer; doubled each time, up to `retry_most`. The delay is
         a random part of it, so that many jobs do not come back together.
     :param patience: how long the service may leave us without an answer before the job fails.
@@ -40,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     interval: int = 1_000
     interval_most: int = 10_000
+    net: int | None = None
     retry: int = 500
     retry_most: int = 30_000
     patience: int = 600_000
@@ -191,7 +194,11 @@ def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Dec
         moved = _ms(now)
     stalled = _ms(now) - moved > policy.stall
     rest = left(pace, now)
-    delay = max(_interval(policy, now - run.started, rest), min(look.again or 0, policy.retry_most))
+    interval = _interval(policy, now - run.started, rest)
+    # Not before the second answer: a callback that overtook the first found nobody to tell. Nor while a cancel waits.
+    if policy.net and run.snapshot.heard is not None and snapshot.state is not State.CANCELLING:
+        interval = max(interval, policy.net)
+    delay = max(interval, min(look.again or 0, policy.retry_most))
     delay = min(delay, _deadline(run, policy) - (now - run.started) // 1000 + 1)
     snapshot = replace(snapshot, percent=percent, left=rest, moved=moved, stalled=stalled)
     return Decision(_show(replace(run, snapshot=snapshot, pace=pace), now, delay), delay)
@@ -205,6 +212,18 @@ def _interval(policy: Policy, elapsed: int, rest: int | None) -> int:
     """
     slow = min(elapsed // 50_000, policy.interval_most, rest if rest is not None else policy.interval_most)
     return max(policy.interval, slow)
+
+
+def too_soon(run: Run, policy: Policy, now: int) -> Decision | None:
+    """Return when to take a look that a callback asks for, if the last was but now; None if it may be taken.
+
+    However often a service calls, it is asked no more often than the policy has it.
+    """
+    # A row's clock may be ahead of the store's.
+    delay = min(run.snapshot.at - _ms(now), 0) + policy.interval
+    if policy.net is None or not run.remote or delay <= 0:
+        return None
+    return Decision(replace(run, snapshot=replace(run.snapshot, due=_ms(now) + delay)), delay)
 
 
 def fail(run: Run, code: str, message: str, now: int) -> Run:

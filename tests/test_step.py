@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from progrock.protocol import Snapshot, State
-from progrock.step import Look, Miss, Policy, Reading, Run, anew, begin, cancelled, decide, expired, fail
+from progrock.step import Look, Miss, Policy, Reading, Run, anew, begin, cancelled, decide, expired, fail, too_soon
 
 NOW = 1_795_000_000_000_000
 SECOND = 1_000_000
@@ -58,6 +58,33 @@ def test_a_reading_is_shown_and_looked_at_again_after_the_interval() -> None:
 def test_a_service_that_asks_us_to_wait_is_obeyed() -> None:
     _, delay = look_at(begun(), Reading(State.RUNNING, 1, again=5_000))
     assert delay == 5_000
+
+
+def test_a_service_that_calls_back_is_looked_at_rarely_from_its_second_answer_on() -> None:
+    calls_back = replace(POLICY, net=30_000)
+    first = decide(begun(), Reading(State.RUNNING, 1), calls_back, NOW, 0.5)
+    second = decide(first.run, Reading(State.RUNNING, 2), calls_back, NOW + SECOND, 0.5)
+    assert (first.delay, second.delay) == (200, 30_000)
+    cancelling = replace(second.run, snapshot=replace(second.run.snapshot, state=State.CANCELLING))
+    assert decide(cancelling, Reading(State.RUNNING, 2), calls_back, NOW + SECOND, 0.5).delay == 200
+    last = decide(second.run, Reading(State.RUNNING, 2), calls_back, NOW + 590 * SECOND, 0.5)
+    assert last.delay == 10_001  # the deadline is not overslept
+
+
+def test_a_look_that_is_asked_for_waits_until_the_interval_has_passed() -> None:
+    calls_back = replace(POLICY, net=30_000)
+    run = replace(look_at(begun(), Reading(State.RUNNING, 1))[0], remote="r-1")
+    then = NOW + SECOND
+    soon = too_soon(run, calls_back, then + 50_000)
+    assert soon is not None
+    assert soon.delay == 150
+    assert soon.run == replace(run, snapshot=replace(run.snapshot, due=run.snapshot.at + 200))
+    assert too_soon(run, calls_back, then + 200_000) is None
+    assert too_soon(run, POLICY, then) is None
+    assert too_soon(replace(run, remote=""), calls_back, then) is None
+    ahead = too_soon(run, calls_back, then - 3_600 * SECOND)
+    assert ahead is not None
+    assert ahead.delay == 200
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
 from ..services.answers import checked, each_of, sane
-from ..step import Decision, Miss, Run, anew, begin, cancelled, decide, expired, fail
+from ..step import Decision, Miss, Run, anew, begin, cancelled, decide, expired, fail, too_soon
 from ..writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,12 @@ class JobWorker(SelfReschedulingConsumer):
             return self._cancel(lease, run, begun=begun)
         if not begun and (late := expired(run, policy, lease.at)):
             return self._finish(lease, late)
+        if lease.nudged and lease.attempt == 1 and (later := too_soon(run, policy, lease.at)):
+            return self._put_off(lease, later)
         return run if run.remote else self._start(lease, run, row)
+
+    async def _put_off(self, lease: Lease, later: Decision) -> Outcomes:
+        yield lease, Again(later.delay, _encode(later.run))
 
     async def _start(self, lease: Lease, run: Run, row: Job) -> Outcomes:
         service = self._service(row.service)
