@@ -39,6 +39,7 @@ def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
         conf = registry.conf()
         for name in conf.services:
             registry.build(name)
+        registry.hooks()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="progrock.E001")]
     return [*_services(conf), *_layers(conf), *_commands(conf)]

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
+from msgspec.structs import replace
 
+from .hooks import HookConf
 from .protocol import Text64
 from .step import Policy
 
@@ -30,11 +32,17 @@ class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     :param backend: dotted path of its :class:`~progrock.services.Service`.
     :param options: keyword arguments of the backend.
     :param policy: how to look at its jobs; keys as in :class:`~progrock.step.Policy`, in lower case.
+    :param hook: how it calls back, if it does; keys as in :mod:`progrock.hooks`, in lower case.
     """
 
     backend: str
     options: dict[str, Any] = {}
     policy: Policy = Policy()
+    hook: HookConf | None = None
+
+    def __post_init__(self) -> None:
+        if self.hook is not None:
+            msgspec.structs.force_setattr(self, "policy", replace(self.policy, net=self.hook.net))
 
 
 class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="upper"):
@@ -45,6 +53,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
     :param max_unfinished: how many unfinished jobs an owner may have.
     :param keep_days: how long jobs are kept after their end; None is for ever.
+    :param public_url: where services find `progrock.urls` from outside; empty if none is to call back.
     """
 
     services: dict[Text64, ServiceConf] = {}
@@ -52,6 +61,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     store: str = MEMORY
     max_unfinished: int = 100
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = 90
+    public_url: str = ""
 
     def __post_init__(self) -> None:
         if not self.default_service and len(self.services) == 1:
@@ -60,6 +70,9 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
             raise ValueError(f"DEFAULT_SERVICE {self.default_service!r} is not one of the SERVICES")
         if not any(re.fullmatch(form, self.store) for form in _STORES.values()):
             raise ValueError(f"STORE must be one of {', '.join(_STORES)}, got {_without_secrets(self.store)!r}")
+        if self.public_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.public_url):
+            got = _without_secrets(self.public_url)
+            raise ValueError(f"PUBLIC_URL must be http(s)://host[:port][/path], got {got!r}")
 
     @property
     def embedded(self) -> bool:

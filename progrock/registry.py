@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
@@ -18,6 +19,7 @@ from .conf import Conf, parse
 from .delay import DelayStore, Lease, MemoryStore, RedisStore
 from .delay.entry import to_channel
 from .exceptions import UnknownService
+from .hooks import Hook
 from .services import Service
 from .step import Policy
 
@@ -84,6 +86,34 @@ def policy(name: str) -> Policy:
     return declared.policy if declared else Policy()
 
 
+@cache
+def hooks() -> Mapping[str, Hook]:
+    """Return how services call back, by name: those that do.
+
+    :raises ImproperlyConfigured: naming the setting that cannot be used.
+    """
+    made = {}
+    for name, declared in conf().services.items():
+        if declared.hook is None:
+            continue
+        try:
+            if "/" in name or not name.strip("."):
+                raise ValueError("expected a name that can be a part of a URL, without a slash")
+            made[name] = Hook(declared.hook)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: {error}") from None
+    return made
+
+
+def hook_url(name: str, job: str) -> str:
+    """Return the URL that a service is told to call when there is something to see of a job; empty if it is not."""
+    hook, public = hooks().get(name), conf().public_url
+    if hook is None or not public:
+        return ""
+    query = f"?{urlencode(hook.query)}" if hook.query else ""
+    return f"{public.rstrip('/')}/hooks/{quote(name, safe='')}/{job}/{query}"
+
+
 async def hand_over(leases: Sequence[Lease]) -> None:
     """Send fresh entries straight to the workers; what gets lost here comes due after its hand-off lease."""
     await get_channel_layer(WORK_LAYER).send(CHANNEL, to_channel(leases))
@@ -100,6 +130,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == "PROGROCK":
         conf.cache_clear()
         store.cache_clear()
+        hooks.cache_clear()
         _services.clear()
 
 

@@ -178,6 +178,7 @@ def rock() -> Iterator[Remote]:
             "BACKEND": "progrock.testing.ScriptedService",
             "OPTIONS": {"like": each.backend, "options": each.options},
             "POLICY": msgspec.structs.asdict(each.policy),
+            "HOOK": each.hook and msgspec.to_builtins(each.hook),
         }
         for name, each in registry.conf().services.items()
     }

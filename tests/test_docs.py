@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from progrock.conf import Conf, ServiceConf, parse
+from progrock.hooks import Hmac, HookForm, Shared, Standard
 from progrock.step import Policy
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +59,21 @@ def test_every_setting_is_listed_with_its_default() -> None:
     }
     for struct in (Conf, ServiceConf):
         assert {name.upper() for name in struct.__struct_fields__} <= rows.keys()
+
+
+def test_every_key_of_a_hook_is_listed_with_its_default() -> None:
+    listed = {
+        (form, key): said.strip(" `")
+        for form, key, said in re.findall(r"^\| (\w+) \| `(\w+)` \| ([^|]+) \|", SETTINGS, re.MULTILINE)
+    }
+    known = {}
+    for form in (Standard, Hmac, Shared):
+        for field in msgspec.structs.fields(form):
+            default = "required" if field.required else str(field.default) or "none"
+            known[
+                "all" if field.name in HookForm.__struct_fields__ else str(form.__struct_config__.tag), field.name
+            ] = default
+    assert listed == known
 
 
 def test_every_check_is_listed() -> None:
