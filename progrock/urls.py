@@ -5,4 +5,8 @@ from django.urls import path
 from . import views
 
 app_name = "progrock"
-urlpatterns = [path("jobs/<uuid:job>/file", views.file, name="file")]
+urlpatterns = [
+    path("jobs/<uuid:job>/file", views.file, name="file"),
+    path("hooks/<str:service>/", views.hook, name="hook"),
+    path("hooks/<str:service>/<uuid:job>/", views.hook, name="job_hook"),
+]

@@ -1,19 +1,33 @@
-"""What is asked for by plain HTTP: the finished file."""
+"""What is asked for by plain HTTP: the finished file; and what is told: that there is something to see of a job."""
 
 from __future__ import annotations
 
 import uuid
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.db import Error as DatabaseTrouble
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST, require_safe
 
-from . import registry
+from . import registry, webhooks
 from .access import owner_of_request
+from .delay import StoreAway
 from .exceptions import UnknownService
+from .hooks import Call
 from .models import primary
 from .step import Miss
 
+_ANSWERS: dict[webhooks.Outcome, tuple[int, str]] = {
+    # The same whatever came of it: whether there is such a job is nobody's business.
+    "heard": (202, "Thank you."),
+    "repeated": (202, "Thank you."),
+    "unknown": (202, "Thank you."),
+    "forged": (401, "This is not signed by whom it should be."),
+    "stale": (401, "This was signed too long ago, or is not of today yet."),
+    "malformed": (400, "This cannot be read."),
+    "too long": (413, "This is too long."),
+}
 _CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 
 
@@ -38,6 +52,28 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "private, max-age=3600"
     return response
+
+
+@csrf_exempt
+@require_POST
+async def hook(request: HttpRequest, service: str, job: uuid.UUID | None = None) -> HttpResponseBase:
+    """Take a webhook: whoever it is from, the service's signature is what counts."""
+    declared = registry.hooks().get(service)
+    if declared is None:
+        return _plain(404, "There is nothing here.")
+    try:
+        # Not `body`, which reads as much as there is; and a length that is announced may be any.
+        body = request.read(declared.most + 1)
+    except UnreadablePostError:
+        body = b""
+    call = Call(request.headers, request.GET.dict(), body)
+    try:
+        outcome = await webhooks.take(service, call, str(job) if job else None)
+    except (StoreAway, DatabaseTrouble):
+        response = _plain(503, "Not now. Try again later.")
+        response["Retry-After"] = "5"
+        return response
+    return _plain(*_ANSWERS[outcome])
 
 
 def _plain(status: int, text: str) -> HttpResponse:

@@ -288,7 +288,7 @@ class JobWorker(SelfReschedulingConsumer):
                 return found if isinstance(found, Miss) else checked(Started(found))
         elif unsure and not service.starts_once and registry.policy(row.service).unknown_start == "fail":
             return Miss("start_unknown", "It may have been started, and the service cannot be asked for it.")
-        return checked(await self._ask(service.start(Order(key, row.params))))
+        return checked(await self._ask(service.start(Order(key, row.params, registry.hook_url(row.service, key)))))
 
     async def _cancel(self, lease: Lease, run: Run, *, begun: bool = True) -> Outcomes:
         """Tell the service to stop, and again at each step until it says that it has."""

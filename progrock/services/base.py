@@ -17,10 +17,12 @@ class Order(msgspec.Struct, frozen=True):
 
     :param job: its UUID as text: the idempotency key, the same each time that the start is tried again.
     :param params: what the adapter's :meth:`Service.clean` made of them.
+    :param hook: the URL to be called when there is something to see of it; empty if the settings have none.
     """
 
     job: str
     params: dict[str, Any]
+    hook: str = ""
 
 
 class Started(msgspec.Struct, frozen=True):
