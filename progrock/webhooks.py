@@ -107,11 +107,13 @@ def _is_of(entry: Entry, service: str) -> bool:
 
 
 def _is_soon(entry: Entry, interval: int) -> bool:
-    """Whether a job waits for a look that cannot come sooner, an interval after its last: a flood ends here."""
+    """Whether a job waits for a look that was asked for, or cannot come sooner: an interval after its last.
+
+    Here a flood ends.
+    """
     run = run_of(entry)
-    return (
-        run is not None and not entry.held and entry.due is not None and entry.due // 1000 <= run.snapshot.at + interval
-    )
+    due = run.snapshot.due if run is not None and not entry.held else None
+    return run is not None and due is not None and (entry.stale or due <= run.snapshot.at + interval)
 
 
 def _say(service: str, outcome: Outcome) -> None:
