@@ -82,6 +82,7 @@ class ServerProcess(Command):
     :param command: what to run; `{port}` is replaced.
     :param redis: the URL of the Redis that is its store: a worker and a scheduler run beside it, are started, stopped
         and killed with it. Without it, the engine runs inside the server.
+    :param more: of their environment.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class ServerProcess(Command):
         *,
         command: tuple[str, ...] = ("manage.py", "runserver", "--noreload", "{port}"),
         redis: str = "",
+        more: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.socket_url = f"ws://127.0.0.1:{self.port}/prog/"
         environment = {**os.environ, "DEBUG": "1", "VAR_DIR": str(folder), "SYNTH_URL": synth_url, "REDIS_URL": redis}
         environment.pop("DJANGO_SETTINGS_MODULE", None)
+        environment.update(more or {})
         super().__init__((part.format(port=self.port) for part in command), environment)
         beside = [("runworker", "prog-rocker"), ("rundelay",)] if redis else []
         self.beside = [Command(["manage.py", *arguments], environment) for arguments in beside]
