@@ -12,8 +12,10 @@ _NAMES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def fill(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """Return the text with each `${NAME}` replaced by that variable.
 
-    :raises ValueError: naming a variable that is missing or empty.
+    :raises ValueError: naming a variable that is missing or empty, or saying that a `${` is none.
     """
+    if "${" in _NAMES.sub("", text):
+        raise ValueError("expected ${NAME} for what is in the environment, got another form")
 
     def value(found: re.Match[str]) -> str:
         if not (known := environ.get(found[1])):
