@@ -15,7 +15,8 @@ from .environment import fill
 
 NAMES_MOST = 500
 """How many jobs one webhook may name."""
-_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, JMESPathError, TypeError, ArithmeticError)
+# The last ones are what an expression raises for values that it did not think of.
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, TypeError, AttributeError, ArithmeticError, LookupError)
 
 Some = Annotated[str, msgspec.Meta(min_length=1)]
 

@@ -214,15 +214,22 @@ def _interval(policy: Policy, elapsed: int, rest: int | None) -> int:
     return max(policy.interval, slow)
 
 
-def too_soon(run: Run, policy: Policy, now: int) -> Decision | None:
-    """Return when to take a look that a callback asks for, if the last was but now; None if it may be taken.
+def soonest(run: Run, policy: Policy) -> int:
+    """Return when a look that a callback asks for may be taken, in milliseconds of the store's clock.
 
-    However often a service calls, it is asked no more often than the policy has it.
+    However often a service calls, it is asked no more often than the policy has it; and one in trouble is left alone
+    for as long as it would have been.
     """
-    # A row's clock may be ahead of the store's.
-    delay = min(run.snapshot.at - _ms(now), 0) + policy.interval
+    return (run.snapshot.due or 0) if run.miss else run.snapshot.at + policy.interval
+
+
+def too_soon(run: Run, policy: Policy, now: int) -> Decision | None:
+    """Return when to take a look that a callback asks for, if it has to wait; None if it may be taken."""
+    delay = soonest(run, policy) - _ms(now)
     if policy.net is None or not run.remote or delay <= 0:
         return None
+    if not run.miss:
+        delay = min(delay, policy.interval)  # a row's clock may be ahead of the store's
     return Decision(replace(run, snapshot=replace(run.snapshot, due=_ms(now) + delay)), delay)
 
 

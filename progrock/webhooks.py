@@ -14,6 +14,7 @@ from .delay import Entry
 from .hooks import Call, Named
 from .jobs import run_of
 from .models import primary
+from .step import Policy, Run, soonest
 
 logger = logging.getLogger(__name__)
 
@@ -95,25 +96,17 @@ async def _nudge(service: str, keys: Sequence[str]) -> int:
     """
     if not keys:
         return 0
-    store = registry.store()
-    mine = [entry for entry in await store.peek(keys) if entry is not None and _is_of(entry, service)]
-    await store.nudge([entry.key for entry in mine if not _is_soon(entry, registry.policy(service).interval)])
+    store, policy = registry.store(), registry.policy(service)
+    runs = [(entry, run_of(entry)) for entry in await store.peek(keys) if entry is not None]
+    mine = [(entry, run) for entry, run in runs if run is not None and run.snapshot.service == service]
+    await store.nudge([entry.key for entry, run in mine if not _is_soon(entry, run, policy)])
     return len(mine)
 
 
-def _is_of(entry: Entry, service: str) -> bool:
-    run = run_of(entry)
-    return run is not None and run.snapshot.service == service
-
-
-def _is_soon(entry: Entry, interval: int) -> bool:
-    """Whether a job waits for a look that was asked for, or cannot come sooner: an interval after its last.
-
-    Here a flood ends.
-    """
-    run = run_of(entry)
-    due = run.snapshot.due if run is not None and not entry.held else None
-    return run is not None and due is not None and (entry.stale or due <= run.snapshot.at + interval)
+def _is_soon(entry: Entry, run: Run, policy: Policy) -> bool:
+    """Whether a job waits for a look that was asked for, or cannot come sooner: here a flood ends."""
+    due = run.snapshot.due
+    return not entry.held and (entry.stale or (due is not None and due <= soonest(run, policy)))
 
 
 def _say(service: str, outcome: Outcome) -> None:

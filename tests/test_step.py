@@ -82,6 +82,11 @@ def test_a_look_that_is_asked_for_waits_until_the_interval_has_passed() -> None:
     assert too_soon(run, calls_back, then + 200_000) is None
     assert too_soon(run, POLICY, then) is None
     assert too_soon(replace(run, remote=""), calls_back, then) is None
+    in_trouble = decide(run, Miss("unreachable", "Busy.", again=7_000), calls_back, then, 0.5).run
+    still = too_soon(in_trouble, calls_back, then + 5 * SECOND)
+    assert still is not None
+    assert still.delay == 2_000
+    assert too_soon(in_trouble, calls_back, then + 7 * SECOND) is None
     ahead = too_soon(run, calls_back, then - 3_600 * SECOND)
     assert ahead is not None
     assert ahead.delay == 200
