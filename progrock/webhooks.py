@@ -78,7 +78,7 @@ async def _keys(service: str, named: Named) -> list[str]:
     if remotes:
         # As the index has it, which holds live jobs alone.
         rows = primary().filter(service=service, remote__in=remotes, finished__isnull=True).exclude(remote="")
-        keys.update([str(pk) async for pk in rows.values_list("pk", flat=True)])
+        keys.update([str(pk) async for pk in rows.order_by().values_list("pk", flat=True)])
     return sorted(keys)
 
 

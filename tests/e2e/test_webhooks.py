@@ -23,6 +23,8 @@ from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+INTERVAL = 0.2
+"""Seconds, as in the project's settings."""
 
 
 @pytest.fixture
@@ -53,11 +55,14 @@ async def test_a_webhook_ends_a_job_that_nobody_would_look_at_for_long(
     hooked: ServerProcess, synth: SynthProcess
 ) -> None:
     client = await connect(hooked)
-    job = (await client.ask({"action": "start", "params": {"mode": "clock", "length": 3}}))["job"]
+    job = (await client.ask({"action": "start", "params": {"mode": "clock", "length": 6}}))["job"]
 
     def render() -> dict[str, Any]:
         (found,) = synth.call("GET", f"/v1/renders?key={job}").json["renders"]
         return dict(found)
+
+    def polls() -> int:
+        return int(synth.call("GET", "/v1/stats").json["requests"]["batch"])
 
     async def is_over_here() -> bool:
         (shown,) = (await client.ask({"action": "list"}))["jobs"]
@@ -71,6 +76,12 @@ async def test_a_webhook_ends_a_job_that_nobody_would_look_at_for_long(
     # It lies, and is not believed; it has the job looked at nevertheless.
     assert await send(hooked, said) == 202
     assert not (await client.hear_until(far))[-1]["complete"]
+    # Nor does it make us ask more often than we would.
+    began, asked, sent = time.monotonic(), polls(), 0
+    while time.monotonic() - began < 1:
+        assert await send(hooked, said) == 202
+        sent += 1
+    assert 1 <= polls() - asked <= (time.monotonic() - began) / INTERVAL + 2 < sent
     await until(lambda: render()["state"] == "succeeded", within=10)
     assert not await is_over_here()
     # Chunks, or forged, or too long: daphne passes all on, and the view sees to them.
