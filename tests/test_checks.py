@@ -53,6 +53,11 @@ def test_the_projects_own_settings_are_fine() -> None:
             "progrock.E001",
             "SERVICES['a']",
         ),
+        (
+            {"PROGROCK": {"SERVICES": {"a": SERVICE | {"HOOK": {"form": "standard", "secrets": ["${NO_SUCH}"]}}}}},
+            "progrock.E001",
+            "SERVICES['a']: HOOK[\"secrets\"]: expected ${NO_SUCH} to be set in the environment",
+        ),
     ],
 )
 def test_a_check_says_what_is_wrong(wrong: dict[str, Any], code: str, says: str) -> None:
