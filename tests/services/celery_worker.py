@@ -1,0 +1,53 @@
+"""A Celery worker as a real process, with a Redis of its own for broker and results."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+from tests.e2e.server import Command
+from tests.redis import RedisServer
+from tests.services import celery_app
+
+START_MOST = 30.0
+
+
+class Studio:
+    """The worker, whose app is that of `celery_app`, and its Redis."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self.redis = redis
+        arguments = ["-m", "celery", "-A", celery_app.__name__, "worker", "-P", "prefork", "-c", "2", "-l", "INFO"]
+        self.worker = Command(
+            [*arguments, "--without-gossip", "--without-mingle"], {**os.environ, "CELERY_REDIS": redis.url}
+        )
+
+    def begin(self) -> None:
+        """Start the worker and wait until it takes tasks."""
+        process = self.worker.spawn()
+        before = self.worker.log.count(" ready.")
+        end = time.monotonic() + START_MOST
+        while self.worker.log.count(" ready.") == before:
+            assert process.poll() is None, self.worker.log
+            assert time.monotonic() < end, self.worker.log
+            time.sleep(0.02)
+
+    def let(self, gate: str) -> None:
+        """Open a gate for one task that waits for it."""
+        self.redis.cli("RPUSH", gate, "open")
+
+
+@contextlib.contextmanager
+def studio() -> Iterator[Studio]:
+    """Run a worker, and have the app in this process use its Redis."""
+    with RedisServer() as redis:
+        celery_app.app.conf.update(broker_url=redis.url, result_backend=redis.url)
+        made = Studio(redis)
+        try:
+            made.begin()
+            yield made
+        finally:
+            made.worker.kill()
+            made.worker.close()
