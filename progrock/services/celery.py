@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,9 +18,7 @@ from ..protocol import State
 from ..step import Look, Miss, Reading
 from .base import File, Order, Service, Started
 from .meta import WAITING, look_of
-from .threads import NotMade, Threads
-
-logger = logging.getLogger(__name__)
+from .threads import Threads
 
 _OPTIONS = frozenset(
     {
@@ -85,9 +82,9 @@ class CeleryService(Service):
         self._backend, self._url = self._backend_of(app)
         self.batch = _AT_ONCE if issubclass(self._backend, BaseKeyValueStoreBackend) else 1
         self._route()
-        self._broker = Threads(self._link, _check, lambda link: link.release(), most=connections, timeout=timeout)
-        self._results = Threads(self._open, lambda _: None, _close, most=connections, timeout=timeout)
-        self._said: dict[str, str] = {}
+        limits = {"most": connections, "timeout": timeout}
+        self._broker = Threads("Celery's broker", self._link, _check, lambda link: link.release(), **limits)
+        self._results = Threads("Celery's result backend", self._open, lambda _: None, _close, **limits)
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters, if the task takes them: where its code is known here, that is asked too."""
@@ -107,16 +104,12 @@ class CeleryService(Service):
 
     async def start(self, order: Order) -> Started | Miss:
         name, kwargs = self._call(order.params)
-        miss = await self._tell(lambda link: self._send(link, name, kwargs, order.job))
+        miss = await self._broker.call(lambda link: self._send(link, name, kwargs, order.job))
         return miss or Started(order.job, Reading(State.PENDING, message=WAITING))
 
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
-        try:
-            looks = await self._results.call(lambda backend: list(_looks(backend, remotes, self.batch)))
-        except Exception as error:  # whatever it is: there are twenty kinds of backends
-            return [self._miss("result backend", error)] * len(remotes)
-        self._said.pop("result backend", None)
-        return looks
+        looks = await self._results.call(lambda backend: list(_looks(backend, remotes, self.batch)))
+        return [looks] * len(remotes) if isinstance(looks, Miss) else looks
 
     async def cancel(self, remote: str) -> Look:
         """Have the task revoked, which every worker must be told: asked again, those that were away hear of it too."""
@@ -222,28 +215,11 @@ class CeleryService(Service):
 
     async def _revoke(self, job: str) -> Miss | None:
         how: dict[str, Any] = {"terminate": True, "signal": self._signal} if self._signal else {}
-        return await self._tell(lambda link: self._app.control.revoke(job, connection=link, **how))
 
-    async def _tell(self, what: Any) -> Miss | None:
-        """Tell the broker something, and return what went wrong with that."""
-        try:
-            await self._broker.call(what)
-        except Exception as error:  # whatever it is: there are ten kinds of brokers
-            return self._miss("broker", error)
-        self._said.pop("broker", None)
-        return None
+        def revoke(link: Any) -> None:
+            self._app.control.revoke(job, connection=link, **how)
 
-    def _miss(self, side: str, error: Exception) -> Miss:
-        """Return what an exception means. Its text is not shown: it may have a URL in it, and that a password."""
-        kind = type(error).__name__ if not isinstance(error, NotMade) else str(error)
-        if self._said.get(side) != kind:
-            self._said[side] = kind
-            logger.warning("The %s of Celery app %r is in trouble: %s", side, self._app.main, kind or "it hangs")
-        if isinstance(error, NotMade):
-            return Miss("unreachable", f"Celery's {side} cannot be reached.", heard=False)
-        if isinstance(error, TimeoutError):
-            return Miss("unreachable", f"Celery's {side} did not answer in time.")
-        return Miss("unreachable", f"Celery's {side} is in trouble ({kind}).")
+        return await self._broker.call(revoke)
 
 
 class _Sent:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from ..protocol import State
-from ..step import Look, Miss, Reading, deep
+from ..step import Look, Miss, Reading
+from .results import succeeded
 
-RESULT_MOST = 1 << 20
-"""Bytes of JSON that a result may have: it is kept in the job's row, and told to everybody who watches."""
 WAITING = "Waiting for a Celery worker."
 """Or unknown to Celery, which makes no difference between the two."""
 
 _BEGUN = "A Celery worker is at it."
 
 _WHY_REVOKED = {"expired": "It expired before a worker came to it.", "terminated": "Its worker was told to stop it."}
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
 def look_of(meta: object, remote: str) -> Look:
@@ -44,7 +39,7 @@ def look_of(meta: object, remote: str) -> Look:
             # With it come a host name and a process id, which are nobody's business.
             return Reading(State.RUNNING, message=_BEGUN)
         case "SUCCESS":
-            return _succeeded(said)
+            return succeeded(said)
         case "FAILURE":
             return Reading(State.FAILED, message=_failure(said))
         case "RETRY":
@@ -79,27 +74,13 @@ def _number(said: Mapping[Any, Any], *keys: str) -> float | None:
     return None
 
 
-def _succeeded(result: object) -> Reading:
-    """Return the end with its result, if that can be kept; without it, it is an end all the same."""
-    if result is None:
-        return Reading(State.SUCCEEDED)
-    try:
-        text = _encode(result)
-        kept = _decode(text) if len(text) <= RESULT_MOST else None
-        if kept is not None and not deep(kept):
-            return Reading(State.SUCCEEDED, result=kept)
-        return Reading(State.SUCCEEDED, message="Done, with a result that is too large to be kept.")
-    except (TypeError, ValueError, RecursionError):
-        return Reading(State.SUCCEEDED, message="Done, with a result that is no JSON, and not kept.")
-
-
 def _failure(said: object) -> str:
     """Return the type and the words of an exception, and nothing of its traceback."""
     if isinstance(said, BaseException):
         return _named(type(said).__name__, str(said))
     if not isinstance(said, Mapping):
         return ""
-    kind, words = said.get("exc_type"), said.get("exc_message", "")
+    kind, words = said.get("exc_type"), said.get("exc_message") or ""
     if isinstance(words, list | tuple):
         words = ", ".join(map(str, words))
     # As text a class is <class 'module.Name'>.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,10 @@ from typing import Generic, TypeVar
 
 from django.db import connections
 
+from ..step import Miss
+
+logger = logging.getLogger(__name__)
+
 L = TypeVar("L")
 T = TypeVar("T")
 
@@ -19,7 +24,7 @@ _KEPT = 10.0
 """Seconds for which a link is kept unused: of an older one nobody knows whether the other end is still there."""
 
 
-class NotMade(Exception):
+class _NotMade(Exception):
     """A call that surely never reached the other side, and will not."""
 
 
@@ -29,6 +34,7 @@ class Threads(Generic[L]):
     A call that hangs keeps its thread, though its caller has given up: so no more of them ever hang than are allowed.
     The threads do not keep the process from ending.
 
+    :param name: of the server, for people.
     :param link: opens a link to the server; each is used by one call at a time, and then by another.
     :param check: raises if a link that was used before is broken; then there is a new one.
     :param close: closes a link; what it raises is of no interest.
@@ -38,6 +44,7 @@ class Threads(Generic[L]):
 
     def __init__(
         self,
+        name: str,
         link: Callable[[], L],
         check: Callable[[L], object],
         close: Callable[[L], object],
@@ -45,6 +52,7 @@ class Threads(Generic[L]):
         most: int,
         timeout: int,
     ) -> None:
+        self._name = name
         self._link = link
         self._check = check
         self._close = close
@@ -52,13 +60,35 @@ class Threads(Generic[L]):
         self._turns = asyncio.Semaphore(most)
         self._kept: list[tuple[float, L]] = []
         self._closed = False
+        self._said = ""
 
-    async def call(self, ask: Callable[[L], T]) -> T:
-        """Return what the call returns, and raise what it raises.
+    async def call(self, ask: Callable[[L], T]) -> T | Miss:
+        """Return what the call returns. Whatever it raises is a miss: who knows all that such libraries raise?
 
-        :raises NotMade: if it was never its turn, or there is no link.
-        :raises TimeoutError: if there was no answer in time.
+        The text of an exception is not shown: it may have a URL in it, and that a password.
         """
+        try:
+            answer = await self._call(ask)
+        except _NotMade as error:
+            self._say(str(error))
+            return Miss("unreachable", f"{self._name} cannot be reached.", heard=False)
+        except TimeoutError:
+            self._say("TimeoutError")
+            return Miss("unreachable", f"{self._name} did not answer in time.")
+        except Exception as error:
+            kind = type(error).__name__
+            self._say(kind)
+            return Miss("unreachable", f"{self._name} is in trouble ({kind}).")
+        self._said = ""
+        return answer
+
+    def _say(self, kind: str) -> None:
+        """Log what is wrong, once: it goes wrong again with every look."""
+        if kind != self._said:
+            self._said = kind
+            logger.warning("%s is in trouble: %s", self._name, kind)
+
+    async def _call(self, ask: Callable[[L], T]) -> T:
         answer: Future[T] = Future()
         try:
             async with asyncio.timeout(self._timeout):
@@ -68,7 +98,7 @@ class Threads(Generic[L]):
         except TimeoutError:
             # Before it has a link, it can still be called off.
             if answer.cancel():
-                raise NotMade("TimeoutError") from None
+                raise _NotMade("TimeoutError") from None
             raise
 
     async def aclose(self) -> None:
@@ -101,14 +131,14 @@ class Threads(Generic[L]):
             threading.Thread(target=run, daemon=True).start()
         except RuntimeError as trouble:  # the system has none left
             self._turns.release()
-            raise NotMade("no thread") from trouble
+            raise _NotMade("no thread") from trouble
 
     def _run(self, ask: Callable[[L], T], answer: Future[T]) -> None:
         try:
             link = self._open()
         except Exception as trouble:
             if answer.set_running_or_notify_cancel():
-                answer.set_exception(NotMade(type(trouble).__name__))
+                answer.set_exception(_NotMade(type(trouble).__name__))
             return
         if not answer.set_running_or_notify_cancel():
             self._keep(link)

@@ -42,12 +42,15 @@ class Studio:
 @contextlib.contextmanager
 def studio() -> Iterator[Studio]:
     """Run a worker, and have the app in this process use its Redis."""
+    conf = celery_app.app.conf
+    before = {key: conf[key] for key in ("broker_url", "result_backend")}
     with RedisServer() as redis:
-        celery_app.app.conf.update(broker_url=redis.url, result_backend=redis.url)
+        conf.update(broker_url=redis.url, result_backend=redis.url)
         made = Studio(redis)
         try:
             made.begin()
             yield made
         finally:
+            conf.update(before)
             made.worker.kill()
             made.worker.close()

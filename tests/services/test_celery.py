@@ -22,7 +22,7 @@ from progrock.exceptions import InvalidParams
 from progrock.protocol import State
 from progrock.services import Order, Started
 from progrock.services.celery import CeleryService
-from progrock.services.meta import RESULT_MOST
+from progrock.services.results import RESULT_MOST
 from progrock.step import Look, Miss, Reading
 from tests.redis import RedisServer
 from tests.services import celery_app
@@ -381,7 +381,7 @@ async def test_no_password_is_shown(stray: Callable[..., Celery], make: Make, ca
             said += map(repr, await service.poll(["a"]))
             said.append(repr(await service.cancel("a")))
         assert "AuthenticationError" in said[2]
-    trouble = [record for record in caplog.records if record.name == "progrock.services.celery"]
+    trouble = [record for record in caplog.records if record.name == "progrock.services.threads"]
     assert len(trouble) == 2, "expected one line for the broker, one for the backend"
     assert "s3cret" not in "".join([*said, caplog.text])
 

@@ -39,7 +39,7 @@ def deep(levels: int) -> list[Any]:
             {"exc_type": "<class 'shop.NoSuchAlbum'>", "exc_message": "7", "percent": 100.0},
             Reading(State.FAILED, message="NoSuchAlbum: 7"),
         ),
-        ("FAILURE", {"exc_type": 7, "exc_message": None}, Reading(State.FAILED, message="None")),
+        ("FAILURE", {"exc_type": 7, "exc_message": None}, Reading(State.FAILED)),
         ("FAILURE", "of another kind", Reading(State.FAILED)),
         ("RETRY", None, Reading(State.RUNNING, message="It is tried again: it failed.")),
         ("REVOKED", {"exc_type": "TaskRevokedError", "exc_message": ["on a whim"]}, None),
