@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from celery import Celery
@@ -214,12 +215,29 @@ class CeleryService(Service):
         )
 
     async def _revoke(self, job: str) -> Miss | None:
-        how: dict[str, Any] = {"terminate": True, "signal": self._signal} if self._signal else {}
+        what = {"task_id": job, "terminate": bool(self._signal), "signal": self._signal or "SIGTERM"}
+        conf, control = self._app.conf, self._app.control
 
         def revoke(link: Any) -> None:
-            self._app.control.revoke(job, connection=link, **how)
+            # As `control.revoke` does it, but that takes one of the app's own connections, and tries for ever.
+            once = _Once(self._app.amqp.Producer(link, auto_declare=False))
+            named = {"type": "fanout", "serializer": conf.task_serializer, "producer_pool": once}
+            control.Mailbox(conf.control_exchange, **named)(link).abcast("revoke", what)
 
         return await self._broker.call(revoke)
+
+
+class _Once:
+    """In the place of a pool: a producer that has one link, and publishes by it once."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    def acquire(self) -> AbstractContextManager[_Once]:
+        return nullcontext(self)
+
+    def publish(self, *args: Any, **options: Any) -> None:
+        self._producer.publish(*args, **{**options, "retry": False})
 
 
 class _Sent:

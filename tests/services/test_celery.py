@@ -309,6 +309,23 @@ async def test_a_broker_that_hangs_costs_no_more_threads_than_allowed_and_hears_
     assert isinstance(await service.start(orders[0]), Started)
 
 
+async def test_neither_a_start_nor_a_cancel_takes_a_connection_of_the_app(
+    own: RedisServer, redis: RedisServer, stray: Callable[..., Celery], make: Make
+) -> None:
+    """It would wait for ever for a broker that hangs, and for a minute for one that is away."""
+    app = stray(own.url, redis.url)
+    service = make("elsewhere", STRAY, timeout=400)
+    job = await begin(service)
+    assert (await service.cancel(job)) == Miss("unreachable", "No Celery worker has taken note of it yet.")
+    own.cli("CLIENT", "PAUSE", 1_000, "WRITE")
+    threads = threading.active_count()
+    assert await service.cancel(job) == Miss("unreachable", "Celery's broker did not answer in time.")
+    await until(lambda: threading.active_count() <= threads, within=3)
+    assert app._pool is None
+    assert app.amqp._producer_pool is None
+    assert own.cli("CLIENT", "LIST", "TYPE", "normal").count("\n") <= 2
+
+
 async def test_a_start_without_an_answer_may_have_been_heard_and_is_not_made_twice(
     own: RedisServer, redis: RedisServer, stray: Callable[..., Celery], make: Make
 ) -> None:
