@@ -340,6 +340,30 @@ async def test_a_start_without_an_answer_may_have_been_heard_and_is_not_made_twi
     assert own.cli("LLEN", "celery") == "2"
 
 
+async def test_a_broker_of_another_kind_that_says_nothing_is_given_up(
+    redis: RedisServer, stray: Callable[..., Celery], make: Make
+) -> None:
+    """It takes the connection and nothing else, as one that is starved does."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    stray(f"amqp://guest:s3cret@127.0.0.1:{port}//", redis.url)
+    service = make("elsewhere", STRAY, timeout=600, connect_timeout=300)
+    threads = threading.active_count()
+    nobody = Miss("unreachable", "Celery's broker cannot be reached.", heard=False)
+    assert await service.start(Order(str(uuid.uuid4()), {})) == nobody
+    assert writers
+    await until(lambda: threading.active_count() <= threads)
+    server.close()
+    for writer in writers:
+        writer.close()
+    assert await service.start(Order(str(uuid.uuid4()), {})) == nobody
+
+
 async def test_a_backend_that_is_away_or_hangs_is_a_miss_for_every_job(
     own: RedisServer, redis: RedisServer, stray: Callable[..., Celery], make: Make
 ) -> None:

@@ -144,3 +144,13 @@ async def test_a_cancel_that_no_worker_hears_ends_all_the_same() -> None:
             State.CANCELLED,
             "Cancelled, but the service may go on with it: No Celery worker has taken note of it yet.",
         )
+
+
+async def test_a_broker_that_is_away_is_waited_for() -> None:
+    with studio() as rooms:
+        rooms.redis.kill()
+        job = (await jobs.astart("count", {"key": "counted"}, owner=ME)).job
+        await until(lambda: says(job, "Celery's broker cannot be reached."))
+        rooms.redis.start()
+        assert (await end_of(job)).state is State.SUCCEEDED
+        assert rooms.redis.cli("GET", "counted") == "1"
