@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -28,6 +28,8 @@ _OPTIONS = frozenset(
     }
 )
 _AT_ONCE = 250
+_UNREADABLE = Miss("nonsense", "Celery's record of it cannot be read.")
+_UNREADABLE_MOST = 3
 
 
 class CeleryService(Service):
@@ -109,7 +111,7 @@ class CeleryService(Service):
         return miss or Started(order.job, Reading(State.PENDING, message=WAITING))
 
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
-        looks = await self._results.call(lambda backend: list(_looks(backend, remotes, self.batch)))
+        looks = await self._results.call(lambda backend: _looks(backend, remotes, self.batch))
         return [looks] * len(remotes) if isinstance(looks, Miss) else looks
 
     async def cancel(self, remote: str) -> Look:
@@ -247,28 +249,42 @@ class _Sent:
         self.id = job
 
 
-def _looks(backend: Any, remotes: Sequence[str], most: int) -> Iterator[Look]:
+def _looks(backend: Any, remotes: Sequence[str], most: int) -> list[Look]:
+    if not isinstance(backend, BaseKeyValueStoreBackend):
+        return _one_by_one(backend, remotes)
+    looks: list[Look] = []
     for begin in range(0, len(remotes), most):
         part = remotes[begin : begin + most]
-        for remote, record in zip(part, _records(backend, part), strict=True):
+        for remote, text in zip(part, _texts(backend, part), strict=True):
             try:
-                yield look_of(backend.decode(record) if isinstance(record, bytes | str) else record, remote)
-            except Exception:  # of whatever the app's serializer raises
-                yield Miss("nonsense", "Celery's record of it cannot be read.")
+                # Decoded, and no more: the backend would make an exception of the name of its class.
+                looks.append(look_of(None if text is None else backend.decode(text), remote))
+            except Exception:  # whatever the app's serializer raises
+                looks.append(_UNREADABLE)
+    return looks
 
 
-def _records(backend: Any, remotes: Sequence[str]) -> Sequence[Any]:
-    """Return a record for each task: undecoded, so that one that cannot be read spoils no others, and that no
-    exception is made again from its name; decoded by backends that cannot be asked otherwise.
-    """
-    if not isinstance(backend, BaseKeyValueStoreBackend):
-        return [backend.get_task_meta(remote, cache=False) for remote in remotes]
+def _texts(backend: Any, remotes: Sequence[str]) -> Sequence[Any]:
+    """Return the records of tasks as they are stored, with one question if the backend takes such."""
     keys = [backend.get_key_for_task(remote) for remote in remotes]
     try:
         found = backend.mget(keys)
     except NotImplementedError:
         found = (backend.get(key) for key in keys)
     return [found.get(key) for key in keys] if isinstance(found, Mapping) else list(found)
+
+
+def _one_by_one(backend: Any, remotes: Sequence[str]) -> list[Look]:
+    """Ask a backend for each task. A record that cannot be read spoils no other; several are a backend in trouble."""
+    looks: list[Look] = []
+    for remote in remotes:
+        try:
+            looks.append(look_of(backend.get_task_meta(remote, cache=False), remote))
+        except Exception:
+            looks.append(_UNREADABLE)
+            if looks.count(_UNREADABLE) >= min(_UNREADABLE_MOST, len(remotes)):
+                raise
+    return looks
 
 
 def _check(link: Any) -> None:

@@ -453,6 +453,21 @@ async def test_other_backends_are_read_too(
     ]
 
 
+async def test_a_record_that_cannot_be_read_spoils_no_other_of_a_backend_that_is_asked_one_by_one(
+    redis: RedisServer, stray: Callable[..., Celery], make: Make
+) -> None:
+    stray(redis.url, f"{celery_app.__name__}:Shelf")
+    service = make("elsewhere", STRAY)
+    evil = {"status": "FAILURE", "result": {"exc_type": "system", "exc_module": "os", "exc_message": ["ls"]}}
+    fine = {"status": "SUCCESS", "result": 1}
+    celery_app.Shelf.records = {"a": fine, "b": evil, "c": fine, "d": evil, "e": evil}
+    unreadable = Miss("nonsense", "Celery's record of it cannot be read.")
+    read = Reading(State.SUCCEEDED, result=1)
+    assert await service.poll(["a", "b", "c", "d"]) == [read, unreadable, read, unreadable]
+    trouble = Miss("unreachable", "Celery's result backend is in trouble (SecurityError).")
+    assert await service.poll(["a", "b", "d", "e"]) == [trouble] * 4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
