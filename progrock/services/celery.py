@@ -80,6 +80,8 @@ class CeleryService(Service):
         self._signal = "SIGTERM" if terminate is True else terminate
         if self._signal and not hasattr(signal, str(self._signal)):
             raise ValueError(f"terminate: expected True, False or the name of a signal, got {terminate!r}.")
+        if connect_timeout < 1:
+            raise ValueError(f"connect_timeout: expected 1 ms or more, got {connect_timeout}.")
         self._twice = twice
         self._timeout, self._connect_timeout = timeout / 1000, connect_timeout / 1000
         self._backend, self._url = self._backend_of(app)
@@ -106,7 +108,10 @@ class CeleryService(Service):
         return self._title or name.rpartition(".")[2].replace("_", " ").strip().capitalize()
 
     async def start(self, order: Order) -> Started | Miss:
-        name, kwargs = self._call(order.params)
+        try:
+            name, kwargs = self._call(order.params)
+        except InvalidParams as error:  # the settings are not those that it was cleaned with
+            return Miss("refused", str(error), heard=False)
         miss = await self._broker.call(lambda link: self._send(link, name, kwargs, order.job))
         return miss or Started(order.job, Reading(State.PENDING, message=WAITING))
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -52,6 +53,8 @@ class Threads(Generic[L]):
         most: int,
         timeout: int,
     ) -> None:
+        if timeout < 1 or most < 1:
+            raise ValueError(f"Expected a timeout and connections of 1 or more, got {timeout} and {most}.")
         self._name = name
         self._link = link
         self._check = check
@@ -70,23 +73,24 @@ class Threads(Generic[L]):
         try:
             answer = await self._call(ask)
         except _NotMade as error:
-            self._say(str(error))
+            self._say(error.__cause__ or error)
             return Miss("unreachable", f"{self._name} cannot be reached.", heard=False)
-        except TimeoutError:
-            self._say("TimeoutError")
+        except TimeoutError as error:
+            self._say(error)
             return Miss("unreachable", f"{self._name} did not answer in time.")
         except Exception as error:
-            kind = type(error).__name__
-            self._say(kind)
-            return Miss("unreachable", f"{self._name} is in trouble ({kind}).")
+            self._say(error)
+            return Miss("unreachable", f"{self._name} is in trouble ({type(error).__name__}).")
         self._said = ""
         return answer
 
-    def _say(self, kind: str) -> None:
+    def _say(self, error: BaseException) -> None:
         """Log what is wrong, once: it goes wrong again with every look."""
-        if kind != self._said:
-            self._said = kind
-            logger.warning("%s is in trouble: %s", self._name, kind)
+        where = traceback.extract_tb(error.__traceback__)
+        what = f"{type(error).__name__} at {where[-1].filename}:{where[-1].lineno}" if where else type(error).__name__
+        if what != self._said:
+            self._said = what
+            logger.warning("%s is in trouble: %s", self._name, what)
 
     async def _call(self, ask: Callable[[L], T]) -> T:
         answer: Future[T] = Future()
@@ -95,10 +99,10 @@ class Threads(Generic[L]):
                 await self._turns.acquire()
                 self._begin(ask, answer)
                 return await asyncio.wrap_future(answer)
-        except TimeoutError:
+        except TimeoutError as error:
             # Before it has a link, it can still be called off.
             if answer.cancel():
-                raise _NotMade("TimeoutError") from None
+                raise _NotMade from error
             raise
 
     async def aclose(self) -> None:
@@ -131,14 +135,16 @@ class Threads(Generic[L]):
             threading.Thread(target=run, daemon=True).start()
         except RuntimeError as trouble:  # the system has none left
             self._turns.release()
-            raise _NotMade("no thread") from trouble
+            raise _NotMade from trouble
 
     def _run(self, ask: Callable[[L], T], answer: Future[T]) -> None:
         try:
             link = self._open()
         except Exception as trouble:
             if answer.set_running_or_notify_cancel():
-                answer.set_exception(_NotMade(type(trouble).__name__))
+                why = _NotMade()
+                why.__cause__ = trouble
+                answer.set_exception(why)
             return
         if not answer.set_running_or_notify_cancel():
             self._keep(link)

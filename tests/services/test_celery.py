@@ -240,6 +240,9 @@ async def test_params_that_the_task_does_not_take_are_refused(make: Make) -> Non
         make("press").clean({"copies": 2})
     with pytest.raises(InvalidParams, match="unexpected keyword argument 'alum'"):
         make("press").clean({"album": 1, "alum": 2})
+    late = await make(["press"]).start(Order("job", {"name": "gone"}))
+    assert isinstance(late, Miss)
+    assert (late.code, late.heard) == ("refused", False)
     assert make("elsewhere").clean({"any": "thing"}) == {"any": "thing"}
     assert make("press_all_of_it").title({}) == "Press all of it"
     assert make("press", title="A pressing").title({"album": 1}) == "A pressing"
@@ -481,6 +484,8 @@ async def test_a_record_that_cannot_be_read_spoils_no_other_of_a_backend_that_is
         ({"nam": "press"}, "unexpected keyword argument 'nam'"),
         ({"options": {"que": "fast"}}, "options: expected some of .*, got que"),
         ({"options": {"queue": "fast"}}, r"options: no way for press \(QueueNotFound\)"),
+        ({"connect_timeout": 0}, "connect_timeout: expected 1 ms or more, got 0"),
+        ({"connections": 0}, "Expected a timeout and connections of 1 or more, got 10000 and 0"),
         ({"terminate": "SIGNOTHING"}, "terminate: expected True, False or the name of a signal, got 'SIGNOTHING'"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -97,8 +98,11 @@ async def test_a_call_that_raises_is_a_miss_and_its_link_is_closed(
     server.open = True
     assert await calls.call(server.answer) == 3
     assert await calls.call(fail) == Miss("unreachable", "The server is in trouble (ValueError).")
+    # Once for each change, with the place instead of the words.
     said = [record.getMessage() for record in caplog.records]
-    assert said == [f"The server is in trouble: {kind}" for kind in ("ValueError", "ConnectionError", "ValueError")]
+    kinds = ["ValueError", "ConnectionError", "ValueError"]
+    found = [re.fullmatch(r"The server is in trouble: (\w+) at .*test_threads.py:\d+", line) for line in said]
+    assert [match and match[1] for match in found] == kinds
 
 
 async def test_a_call_that_hangs_keeps_its_thread_and_no_more_than_allowed_do(server: Server) -> None:
@@ -179,6 +183,12 @@ async def test_no_connection_to_the_database_stays_open(server: Server) -> None:
     await until(lambda: closed)
     assert closed == asked
     assert asked != [threading.get_ident()]
+
+
+@pytest.mark.parametrize(("most", "timeout"), [(0, 100), (1, 0)])
+def test_calls_that_could_never_be_made_are_refused(server: Server, most: int, timeout: int) -> None:
+    with pytest.raises(ValueError, match=f"got {timeout} and {most}"):
+        server.calls(most=most, timeout=timeout)
 
 
 def test_a_call_that_hangs_does_not_keep_the_process_from_ending() -> None:
