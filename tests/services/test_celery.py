@@ -316,7 +316,7 @@ async def test_neither_a_start_nor_a_cancel_takes_a_connection_of_the_app(
     own: RedisServer, redis: RedisServer, stray: Callable[..., Celery], make: Make
 ) -> None:
     """It would wait for ever for a broker that hangs, and for a minute for one that is away."""
-    app = stray(own.url, redis.url)
+    stray(own.url, redis.url)
     service = make("elsewhere", STRAY, timeout=400)
     job = await begin(service)
     assert (await service.cancel(job)) == Miss("unreachable", "No Celery worker has taken note of it yet.")
@@ -324,9 +324,8 @@ async def test_neither_a_start_nor_a_cancel_takes_a_connection_of_the_app(
     threads = threading.active_count()
     assert await service.cancel(job) == Miss("unreachable", "Celery's broker did not answer in time.")
     await until(lambda: threading.active_count() <= threads, within=3)
-    assert app._pool is None
-    assert app.amqp._producer_pool is None
-    assert own.cli("CLIENT", "LIST", "TYPE", "normal").count("\n") <= 2
+    # That of the adapter is closed, as one that does not answer in time is.
+    assert [line for line in own.cli("CLIENT", "LIST").splitlines() if "cmd=client|list" not in line] == []
 
 
 async def test_a_start_without_an_answer_may_have_been_heard_and_is_not_made_twice(
