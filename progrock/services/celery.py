@@ -18,7 +18,7 @@ from ..exceptions import InvalidParams
 from ..protocol import State
 from ..step import Look, Miss, Reading
 from .base import File, Order, Service, Started
-from .meta import WAITING, look_of
+from .meta import STOPPED, WAITING, look_of
 from .threads import Threads
 
 _OPTIONS = frozenset(
@@ -123,13 +123,15 @@ class CeleryService(Service):
         """Have the task revoked, which every worker must be told: asked again, those that were away hear of it too."""
         (look,) = await self.poll([remote])
         if isinstance(look, Reading) and look.state.complete:
-            return look
+            # Whether Celery takes a process for stopped or for lost is a race between two of its threads.
+            lost = look.state is State.FAILED and look.message.startswith("WorkerLostError")
+            return Reading(State.CANCELLED, message=STOPPED) if lost and self._signal else look
         miss = await self._revoke(remote)
         if miss or isinstance(look, Miss):
             return miss or look
         if look.state is State.PENDING:
             return Miss("unreachable", "No Celery worker has taken note of it yet.")
-        told = "Its worker was told to stop it." if self._signal else "It has begun, and cannot be stopped."
+        told = STOPPED if self._signal else "It has begun, and cannot be stopped."
         return replace(look, message=told)
 
     async def find(self, job: str) -> str | Miss | None:

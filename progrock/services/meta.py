@@ -12,9 +12,10 @@ from .results import succeeded
 WAITING = "Waiting for a Celery worker."
 """Or unknown to Celery, which makes no difference between the two."""
 
-_BEGUN = "A Celery worker is at it."
+STOPPED = "Its worker was told to stop it."
 
-_WHY_REVOKED = {"expired": "It expired before a worker came to it.", "terminated": "Its worker was told to stop it."}
+_BEGUN = "A Celery worker is at it."
+_WHY_REVOKED = {"expired": "It expired before a worker came to it.", "terminated": STOPPED}
 
 
 def look_of(meta: object, remote: str) -> Look:

@@ -179,15 +179,34 @@ async def test_a_task_that_waits_is_revoked(rooms: Studio, make: Make) -> None:
         assert (await end_of(service, job)).result == "Played"
 
 
-async def test_a_task_that_has_begun_is_ended_if_that_is_wanted(rooms: Studio, make: Make) -> None:
-    service = make("play", terminate="SIGKILL")
+@pytest.mark.parametrize("how", [True, "SIGKILL"])
+async def test_a_task_that_has_begun_is_ended_if_that_is_wanted(rooms: Studio, make: Make, how: bool | str) -> None:
+    service = make("play", terminate=how)
     job = await begin(service, gate="never")
     await until_look(service, job, lambda look: look.state is State.RUNNING)
-    look = await service.cancel(job)
-    assert isinstance(look, Reading)
-    assert look.message == "Its worker was told to stop it."
-    ended = await end_of(service, job)
-    assert (ended.state, ended.message) == (State.CANCELLED, "Its worker was told to stop it.")
+    looks: list[Look] = []
+
+    async def ended() -> bool:
+        looks.append(await service.cancel(job))
+        return isinstance(looks[-1], Reading) and looks[-1].state.complete
+
+    await until(ended, within=15)
+    told = "Its worker was told to stop it."
+    assert looks[0] == Reading(State.RUNNING, message=told)
+    assert looks[-1] == Reading(State.CANCELLED, message=told)
+
+
+async def test_a_process_that_was_lost_is_one_that_was_stopped_if_that_was_asked_for(
+    redis: RedisServer, stray: Callable[..., Celery], make: Make
+) -> None:
+    stray(redis.url, redis.url)
+    record = '{"status": "FAILURE", "result": {"exc_type": "WorkerLostError", "exc_message": ["signal 9"]}}'
+    redis.cli("SET", "celery-task-meta-a", record)
+    lost = Reading(State.FAILED, message="WorkerLostError: signal 9")
+    assert await make("elsewhere", STRAY).cancel("a") == lost
+    service = make("elsewhere", STRAY, terminate=True)
+    assert await service.poll(["a"]) == [lost]
+    assert await service.cancel("a") == Reading(State.CANCELLED, message="Its worker was told to stop it.")
 
 
 async def test_a_task_that_expires_before_its_turn_says_so(rooms: Studio, make: Make) -> None:
