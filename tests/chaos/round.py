@@ -57,7 +57,7 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
     name = f"r{next(_numbers)}-"
     if without:
         stage.switch_off(without)
-    strikes = 1 if fault.once else measure.strikes
+    strikes = measure.strikes if fault.chance and not fault.once else 1
     lasts = fault.lasts or measure.lasts
     if strikes > 1:
         lasts = max(lasts, strikes * (measure.lasts / 2 + fault.takes))
