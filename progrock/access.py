@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -59,6 +61,18 @@ def adopt(sender: object, request: HttpRequest, user: Any, **kwargs: Any) -> Non
         door(registry.store().nudge, registry.aclose)(live)
     except StoreAway as trouble:
         logger.warning("Jobs learn late whose they are now: %s", trouble)
+
+
+async def aemail_of(owner: str) -> str:
+    """Return an owner's e-mail address; empty if it is no user, one that is not active, or one without."""
+    kind, _, key = owner.partition(":")
+    if kind != "user":
+        return ""
+    try:
+        user = await get_user_model().objects.filter(pk=key, is_active=True).afirst()
+    except (ValueError, ValidationError):
+        return ""
+    return str(getattr(user, user.get_email_field_name(), "") or "") if user else ""
 
 
 def _owner(user: Any, token: str | None) -> str | None:

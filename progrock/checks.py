@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import find_commands, get_commands
 from django.utils.module_loading import import_string
 
-from . import registry
+from . import registry, sending
 from .conf import Conf
 from .delay import HAND_OFF
 
@@ -39,10 +39,23 @@ def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
         conf = registry.conf()
         for name in conf.services:
             registry.build(name)
+            _tell(conf, name)
         registry.hooks()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="progrock.E001")]
     return [*_services(conf), *_layers(conf), *_commands(conf)]
+
+
+def _tell(conf: Conf, name: str) -> None:
+    """Make sure that those can be told whom the settings name.
+
+    :raises ImproperlyConfigured: naming the setting that cannot be used.
+    """
+    for at, each in enumerate(conf.services[name].tell):
+        try:
+            sending.check(each)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: TELL[{at}]: {error}") from None
 
 
 def _services(conf: Conf) -> Iterator[CheckMessage]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from .hooks import HookConf
 from .protocol import Text64
 from .step import Policy
+from .tell import Addressee, check_declared
 
 MEMORY = "memory://"
 _HOSTS = r"(?:[^@/\s]*@)?[^@/,?\s]+:\d+(?:,[^@/,?\s]+:\d+)*"
@@ -33,12 +34,14 @@ class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     :param options: keyword arguments of the backend.
     :param policy: how to look at its jobs; keys as in :class:`~progrock.step.Policy`, in lower case.
     :param hook: how it calls back, if it does; keys as in :mod:`progrock.hooks`, in lower case.
+    :param tell: who is told when one of its jobs ends; keys as in :class:`~progrock.tell.Addressee`.
     """
 
     backend: str
     options: dict[str, Any] = {}
     policy: Policy = Policy()
     hook: HookConf | None = None
+    tell: tuple[Addressee, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hook is not None:
@@ -54,6 +57,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param max_unfinished: how many unfinished jobs an owner may have.
     :param keep_days: how long jobs are kept after their end; None is for ever.
     :param public_url: where services find `progrock.urls` from outside; empty if none is to call back.
+    :param tell_allow: hosts, or `host:port`, that a start may name for its webhooks though they are not public, or not
+        asked over TLS.
     """
 
     services: dict[Text64, ServiceConf] = {}
@@ -62,6 +67,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     max_unfinished: int = 100
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = 90
     public_url: str = ""
+    tell_allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.default_service and len(self.services) == 1:
@@ -73,6 +79,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
         if self.public_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.public_url):
             got = _without_secrets(self.public_url)
             raise ValueError(f"PUBLIC_URL must be http(s)://host[:port][/path], got {got!r}")
+        for name, service in self.services.items():
+            check_declared(service.tell, f"SERVICES[{name!r}]: TELL")
 
     @property
     def embedded(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, 
 from .models import Job, primary
 from .protocol import Failure, Snapshot, State
 from .step import NESTING_MOST, Run, deep, one_line
+from .tell import parse as parse_tell
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ async def astart(
     owner: str,
     key: str | None = None,
     deadline: int | None = None,
+    tell: Sequence[Mapping[str, Any]] = (),
 ) -> Snapshot:
     """Start a job. In a transaction, it is on its way once that is committed.
 
@@ -56,10 +58,12 @@ async def astart(
     :param owner: whose job it is.
     :param key: the caller's own name for this start; the same owner's same key is the same job.
     :param deadline: milliseconds that the job may take; None is what the service's policy says.
+    :param tell: who is told when it ends, beside those of the settings; each as :class:`~progrock.tell.Addressee`, with
+        `webhook` or `email`.
     :returns: the job's snapshot, pending, or as it stands if the key was known.
     :raises UnknownService: if there is none of that name.
     :raises InvalidParams: if the service does not take these parameters.
-    :raises Invalid: if owner, key or deadline cannot be one.
+    :raises Invalid: if owner, key, deadline or tell cannot be one.
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
@@ -69,13 +73,14 @@ async def astart(
         raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key!a:.80}.")
     if deadline is not None and not (type(deadline) is int and 0 < deadline <= _DEADLINE_MOST):
         raise Invalid(f"deadline: expected 1 to {_DEADLINE_MOST} whole milliseconds, got {deadline!a:.80}.")
+    addressees = _addressees(tell)
     if key is not None and (known := await afind(key, owner=owner)):
         return known
     name = service or registry.conf().default_service
     adapter = registry.service(name)
     cleaned = _plain(adapter.clean(params or {}))
     title = one_line(adapter.title(cleaned))[:_TITLE_MOST]
-    job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline)
+    job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline, tell=addressees)
     try:
         return await _create(job)
     except IntegrityError:
@@ -110,6 +115,7 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
         params=cleaned,
         owner=owner,
         deadline=old.deadline,
+        tell=old.tell,
         attempt=old.attempt + 1,
         retry_of=old,
     )
@@ -127,6 +133,19 @@ async def _retry_of(old: Job) -> Snapshot | None:
     with _available():
         row = await primary().filter(retry_of=old).afirst()
     return None if row is None else await _snapshot(row)
+
+
+def _addressees(tell: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return addressees as a row keeps them, None if there are none.
+
+    :raises Invalid: if they cannot be told.
+    """
+    if not tell:
+        return None
+    try:
+        return [msgspec.to_builtins(each) for each in parse_tell(tell, registry.conf().tell_allow)]
+    except ValueError as error:
+        raise Invalid(f"tell: {error}.") from None
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
@@ -320,7 +339,14 @@ def entry_for(job: Job, delay: int) -> NewEntry:
     """Return the entry of a job that has none, to be looked at after `delay` ms."""
     snapshot = snapshot_of(job)
     started = int(job.started.timestamp() * 1_000_000) if job.started else 0
-    run = Run(owner=job.owner, snapshot=snapshot, remote=job.remote, started=started, deadline=job.deadline or 0)
+    run = Run(
+        owner=job.owner,
+        snapshot=snapshot,
+        remote=job.remote,
+        started=started,
+        deadline=job.deadline or 0,
+        tell=bool(job.tell),
+    )
     return NewEntry(str(job.id), registry.CHANNEL, _encode(run), delay)
 
 

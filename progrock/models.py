@@ -1,4 +1,4 @@
-"""The record of a job: what was asked for, and how it ended. What goes on in between is in the schedule."""
+"""The record: what was asked for, how it ended, and who was told. What goes on in between is in the schedule."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Job(models.Model):
     `owner` is what :mod:`progrock.access` makes of a user or a session. `key` is the client's own, so that the same
     start sent twice is one job. `seq` is that of the snapshot that ended it. `deadline` is in milliseconds. A job that
     is tried again stays as it ended: the new attempt is a job of its own, whose `retry_of` it is, and there is one.
+    `tell` has the addressees that the start named.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -40,6 +41,7 @@ class Job(models.Model):
     deadline = models.PositiveBigIntegerField(null=True, blank=True)
     # In the database too: processes of the version before, which do not know the column, go on during an upgrade.
     attempt = models.PositiveIntegerField(default=1, db_default=1)
+    tell = models.JSONField(null=True, blank=True)
     retry_of = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retried_as")
     created = models.DateTimeField()
     changed = models.DateTimeField()
@@ -91,9 +93,64 @@ class Job(models.Model):
         return f"{self.title or self.service} ({self.state})"
 
 
+class Delivery(models.Model):
+    """That one addressee is told of one job's end. Made in the transaction of that end, and kept as long as the job.
+
+    `id` is what the addressee knows a repeat by. `target` is where it goes, as it was declared: what the environment
+    has for it is not in here. `until` is when it is given up. `error` is what came of the last try, in one line.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        SENT = "sent"
+        FAILED = "failed"
+
+    class Kind(models.TextChoices):
+        WEBHOOK = "webhook"
+        EMAIL = "email"
+        CALL = "call"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="deliveries")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    target = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    tries = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=200, blank=True)
+    created = models.DateTimeField()
+    until = models.DateTimeField()
+    sent = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "sent", "failed"]), name="progrock_delivery_state"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=["webhook", "email", "call"]), name="progrock_delivery_kind"),
+            models.CheckConstraint(
+                condition=Q(state="sent", sent__isnull=False, error="") | (~Q(state="sent") & Q(sent__isnull=True)),
+                name="progrock_delivery_sent",
+            ),
+            models.CheckConstraint(condition=~Q(state="failed") | ~Q(error=""), name="progrock_delivery_error"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="progrock_delivery_pending", condition=Q(state="pending")),
+        ]
+        ordering = ["-created"]
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.job_id} ({self.state})"
+
+
 def primary() -> QuerySet[Job]:
     """Return all jobs, of the database that is written to.
 
     A copy that lags does not know yet what was just started, or ended: its word would drop the one and tell the other.
     """
     return Job.objects.using(router.db_for_write(Job))
+
+
+def deliveries() -> QuerySet[Delivery]:
+    """Return all deliveries, of that database too."""
+    return Delivery.objects.using(router.db_for_write(Job))

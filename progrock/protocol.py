@@ -221,6 +221,12 @@ def hello_frame() -> str:
     return _frame("hello", accept=True, version=VERSION, quiet=QUIET)
 
 
+def hook_body(snapshot: Snapshot, timestamp: str) -> bytes:
+    """Return what a webhook says of a job that has ended; `timestamp` is when, as ISO 8601 has it."""
+    kind = _encode({"type": f"job.{snapshot.state}", "timestamp": timestamp})
+    return kind[:-1] + b"," + encode(snapshot)[1:]
+
+
 def pong_frame(ref: str | None) -> str:
     """Return the answer to a ping."""
     return _frame("pong", ref=ref)

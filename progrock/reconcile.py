@@ -1,4 +1,5 @@
-"""What keeps rows and schedule together: every unfinished row has its entry, every cancel has been heard.
+"""What keeps rows and schedule together: every unfinished row has its entry, every cancel has been heard, and every
+delivery that is not sent has its entry too.
 
 It is itself an entry in the schedule, one page of rows a step: young rows often, all of them now and then, and all of
 them at once when the store is new.
@@ -15,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from msgspec.structs import replace
 
-from . import registry
+from . import outbox, registry
 from .delay import INTAKE, NewEntry
 from .jobs import entry_for, run_of
 from .models import Job, primary
@@ -39,11 +40,13 @@ class Sweep(msgspec.Struct, frozen=True, tag="sweep"):
     :param after: the last id of the page before; empty at the start of a pass.
     :param full: whether this pass is over all unfinished rows.
     :param full_at: when the next full pass is due, in microseconds of the store's clock.
+    :param told: whether this pass has come to the deliveries.
     """
 
     after: str = ""
     full: bool = True
     full_at: int = 0
+    told: bool = False
 
 
 def standing() -> list[NewEntry]:
@@ -57,13 +60,21 @@ async def sweep(state: Sweep, now: int) -> tuple[Sweep, int]:
     :param now: the store's time.
     :returns: where it stands after that, and the delay until the next page in milliseconds.
     """
-    rows = _unfinished(state.after)
-    if not state.full:
-        rows = rows.filter(changed__gte=timezone.now() - YOUNG)
-    page = [row async for row in rows[:PAGE]]
-    await mend(page)
-    if len(page) == PAGE:
-        return replace(state, after=str(page[-1].pk)), 10
+    if not state.told:
+        rows = _unfinished(state.after)
+        if not state.full:
+            rows = rows.filter(changed__gte=timezone.now() - YOUNG)
+        page = [row async for row in rows[:PAGE]]
+        await mend(page)
+        if len(page) == PAGE:
+            return replace(state, after=str(page[-1].pk)), 10
+        state = replace(state, after="", told=True)
+    # A delivery has lost its entry together with all others, or its job's entry sees to it: no need to look often.
+    if state.full:
+        some = [row async for row in outbox.pending(state.after)[:PAGE]]
+        await outbox.mend(some)
+        if len(some) == PAGE:
+            return replace(state, after=str(some[-1].pk)), 10
     keep = registry.conf().keep_days
     if state.full and keep is not None:
         try:
@@ -82,7 +93,7 @@ def _unfinished(after: str) -> QuerySet[Job]:
 
 
 async def areconcile() -> tuple[int, int]:
-    """Mend all unfinished jobs now, page by page.
+    """Mend all unfinished jobs and deliveries now, page by page.
 
     :returns: how many were scheduled again, and how many were told that they are cancelled.
     """
@@ -90,6 +101,9 @@ async def areconcile() -> tuple[int, int]:
     while page := [row async for row in _unfinished(after)[:PAGE]]:
         missing, unheard = await mend(page)
         scheduled, nudged, after = scheduled + missing, nudged + unheard, str(page[-1].pk)
+    after = ""
+    while some := [row async for row in outbox.pending(after)[:PAGE]]:
+        scheduled, after = scheduled + await outbox.mend(some), str(some[-1].pk)
     return scheduled, nudged
 
 

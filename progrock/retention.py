@@ -29,5 +29,5 @@ async def aclear(older_than: timedelta) -> int:
     jobs = primary()
     # Tried again, the newer one stays, and its link goes.
     await jobs.filter(retry_of__in=keys).exclude(pk__in=keys).aupdate(retry_of=None)
-    count, _ = await jobs.filter(pk__in=keys).adelete()
-    return count
+    _, each = await jobs.filter(pk__in=keys).adelete()
+    return each.get("progrock.Job", 0)  # their deliveries go with them

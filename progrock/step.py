@@ -117,6 +117,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     :param deadline: milliseconds that this job may take, 0 if that is the policy's to say.
     :param usual: milliseconds that jobs of its service usually take, 0 if nobody knows.
     :param pace: what is known of when it will end.
+    :param tell: whether its start has named somebody who is to be told of its end.
     """
 
     owner: str
@@ -130,6 +131,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     deadline: int = 0
     usual: int = 0
     pace: Pace = Pace()
+    tell: bool = False
 
     @property
     def blank(self) -> bool:

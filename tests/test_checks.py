@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db  # Django 6.1's own checks ask the database
 
 SERVICE = {"BACKEND": "tests.scripted.ScriptedService"}
 HOST = {"address": "redis://127.0.0.1:6379/0", "socket_timeout": 15}
+WAIT = 5
 MEMORY_LAYER = {"BACKEND": IN_MEMORY}
 CLIENTS = {"BACKEND": PUB_SUB, "CONFIG": {"hosts": [HOST]}}
 WORK = {"BACKEND": CORE, "CONFIG": {"hosts": [HOST], "expiry": 4}}
@@ -34,6 +35,10 @@ def found() -> dict[str, CheckMessage]:
 
 def work(**config: Any) -> dict[str, Any]:
     return {"BACKEND": CORE, "CONFIG": {**WORK["CONFIG"], **config}}  # type: ignore[dict-item]
+
+
+def telling(*addressees: dict[str, Any]) -> dict[str, Any]:
+    return {"PROGROCK": {"SERVICES": {"a": SERVICE | {"TELL": list(addressees)}}}}
 
 
 def test_the_projects_own_settings_are_fine() -> None:
@@ -58,6 +63,15 @@ def test_the_projects_own_settings_are_fine() -> None:
             "progrock.E001",
             "SERVICES['a']: HOOK[\"secrets\"]: expected ${NO_SUCH} to be set in the environment",
         ),
+        (telling({"call": "no.such.thing"}), "progrock.E001", "SERVICES['a']: TELL[0]: call: No module named 'no'"),
+        (telling({"call": "tests.test_checks.WAIT"}), "progrock.E001", "TELL[0]: call: expected a function"),
+        (telling({"email": "owner", "template": "no.txt"}), "progrock.E001", "TELL[0]: template: expected one that is"),
+        (
+            telling({"webhook": "https://h/", "secrets": ["${NO_SUCH}"]}),
+            "progrock.E001",
+            "expected ${NO_SUCH} to be set",
+        ),
+        (telling({"email": "owner"}, {"email": "nobody"}), "progrock.E001", "email: expected an address or 'owner'"),
     ],
 )
 def test_a_check_says_what_is_wrong(wrong: dict[str, Any], code: str, says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,11 +14,12 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from progrock import jobs, reconcile, registry
+from progrock import jobs, outbox, reconcile, registry
 from progrock.delay import NewEntry
-from progrock.models import Job
+from progrock.models import Delivery, Job
 from progrock.protocol import State
 from progrock.reconcile import FULL_EVERY, PAGE, Sweep, mend, sweep
+from progrock.retention import aclear
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = 1_795_000_000_000_000
@@ -169,3 +171,60 @@ async def test_what_ends_while_its_row_is_looked_at_is_left_alone() -> None:
     await Job.objects.filter(pk=job.pk).aupdate(state=State.CANCELLED, finished=timezone.now())
     assert await mend([job]) == (0, 0)
     assert not await scheduled(job)
+
+
+async def deliveries(count: int, **fields: Any) -> list[Delivery]:
+    now = timezone.now()
+    job = await row(state=State.CANCELLED, finished=now)
+    made = [
+        Delivery(job=job, kind="email", target="owner", **{"created": now, "until": now, **fields})
+        for _ in range(count)
+    ]
+    return list(await Delivery.objects.abulk_create(made))
+
+
+async def entries(rows: list[Delivery]) -> int:
+    return sum(entry is not None for entry in await registry.store().peek([str(row.pk) for row in rows]))
+
+
+async def test_deliveries_without_an_entry_get_one_in_a_full_pass_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "PAGE", 2)
+    waiting = await deliveries(5)
+    over = [*await deliveries(1, state="sent", sent=timezone.now()), *await deliveries(1, state="failed", error="x")]
+    state, _ = await sweep(Sweep(full=False, full_at=NOW + 60_000_000), NOW)
+    assert await entries(waiting) == 0
+    state, delay = await sweep(Sweep(), NOW)
+    assert (await entries(waiting), state.told, delay) == (2, True, 10)
+    while state.after:
+        state, delay = await sweep(state, NOW)
+    assert (await entries(waiting), await entries(over)) == (5, 0)
+    assert (state.told, state.full, delay) == (False, False, reconcile.EVERY)
+
+
+async def test_all_is_mended_when_asked_for() -> None:
+    job, waiting = await row(), await deliveries(3)
+    assert await reconcile.areconcile() == (4, 0)
+    assert await scheduled(job)
+    assert await entries(waiting) == 3
+    assert await reconcile.areconcile() == (0, 0)
+
+
+async def test_what_is_sent_while_its_row_is_looked_at_is_left_alone() -> None:
+    waiting = await deliveries(1)
+    await Delivery.objects.aupdate(state="sent", sent=timezone.now())
+    assert await outbox.mend(waiting) == 0
+    assert await entries(waiting) == 0
+
+
+def test_deliveries_that_are_over_cost_the_reconciler_nothing() -> None:
+    async_to_sync(deliveries)(2_000, state="sent", sent=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE progrock_delivery")
+    assert "progrock_delivery_pending" in outbox.pending("").explain()
+
+
+async def test_deliveries_are_forgotten_with_their_job() -> None:
+    await deliveries(3)
+    await Job.objects.aupdate(finished=timezone.now() - timedelta(days=2))
+    assert await aclear(timedelta(days=1)) == 1
+    assert await Delivery.objects.acount() == 0

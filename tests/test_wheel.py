@@ -27,6 +27,7 @@ def test_it_has_the_browser_files_and_nothing_of_the_demo(wheel: Path) -> None:
     assert shipped <= names
     assert {"progrock/py.typed", "progrock/migrations/0001_initial.py", "progrock/delay/memory.py"} <= names
     assert all(name.startswith(("progrock/", "django_progrock-")) for name in names)
+    assert "progrock/templates/progrock/ended.txt" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

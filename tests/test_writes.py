@@ -45,7 +45,7 @@ async def test_what_matches_nothing_is_nothing() -> None:
 
 async def test_one_that_cannot_be_is_its_own_trouble() -> None:
     writes, some = Writes(), await rows(5)
-    changes = [{"title": "t"}] * 5
+    changes: list[dict[str, Any]] = [{"title": "t"}] * 5
     changes[2] = {"state": "impossible"}
     answers = await asyncio.gather(
         *(writes.update(each, **change) for each, change in zip(some, changes, strict=True)), return_exceptions=True
@@ -73,3 +73,26 @@ async def test_who_no_longer_waits_holds_up_nobody() -> None:
     await asyncio.sleep(0)
     waiting[1].cancel()
     assert list(await asyncio.gather(waiting[0], waiting[2])) == [1, 1]
+
+
+async def test_what_follows_is_written_with_it_or_not_at_all() -> None:
+    writes, some, calls = Writes(), await rows(2), []
+
+    def then() -> None:
+        calls.append("then")
+        Job.objects.filter(title="t").update(message="also")
+
+    def torn() -> None:
+        then()
+        raise IntegrityError("torn")
+
+    nothing = some[0].filter(state=State.RUNNING)
+    assert await writes.update(nothing, then=torn, title="t") == 0
+    answers = await asyncio.gather(
+        writes.update(some[0], then=then, title="t"),
+        writes.update(some[1], then=torn, title="t"),
+        return_exceptions=True,
+    )
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [1, IntegrityError]
+    assert [(job.title, job.message) async for job in Job.objects.order_by("title")] == [("", ""), ("t", "also")]
+    assert "then" in calls

@@ -21,13 +21,14 @@ from django.dispatch import Signal
 from django.utils import timezone
 from msgspec.structs import replace
 
-from .. import reconcile, registry, signals, updates
+from .. import outbox, reconcile, registry, signals, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..delay.finish import stopping
 from ..exceptions import UnknownService
 from ..history import ausual
 from ..jobs import UNFINISHED, UNREADABLE, snapshot_of
-from ..models import Job, primary
+from ..models import Delivery, Job, primary
+from ..outbox import Deliver, Outbox
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
@@ -37,7 +38,7 @@ from ..writes import Writes
 
 logger = logging.getLogger(__name__)
 
-_decode = msgspec.msgpack.Decoder(Run | Sweep).decode
+_decode = msgspec.msgpack.Decoder(Run | Sweep | Deliver).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 Outcomes = AsyncGenerator[tuple[Lease, Outcome], None]
@@ -63,6 +64,7 @@ class JobWorker(SelfReschedulingConsumer):
     def __init__(self) -> None:
         super().__init__(registry.store())
         self._writes = Writes()
+        self._outbox = Outbox(self._writes, self.holds)
         # What the entry of a start says from its call on, should the step break off: the service may have heard it.
         self._starting: dict[str, bytes] = {}
 
@@ -70,25 +72,31 @@ class JobWorker(SelfReschedulingConsumer):
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
         runs: dict[str, tuple[Lease, Run]] = {}
         reads: list[str] = []
+        told: list[Lease] = []
         streams: list[Outcomes] = []
         for lease in leases:
             self._starting.pop(lease.key, None)
             try:
                 carried = _decode(lease.message)
-                if isinstance(carried, Run):
+                if not isinstance(carried, Sweep):
                     uuid.UUID(lease.key)
             except (*UNREADABLE, ValueError) as trouble:
-                # A job's row is still there, and the reconciler makes a new entry of it.
+                # The row is still there, and the reconciler makes a new entry of it.
                 logger.error("Dropped the entry %s, which makes no sense: %s", lease.key, trouble)
                 yield lease, Done()
                 continue
             if isinstance(carried, Sweep):
                 streams.append(self._guard([lease], self._sweep(lease, carried)))
                 continue
+            if isinstance(carried, Deliver):
+                told.append(lease)
+                continue
             runs[lease.key] = lease, anew(carried, lease.at)
             # Something may have happened that the entry does not know of.
             if lease.nudged or lease.attempt > 1 or not carried.remote or not carried.answered:
                 reads.append(lease.key)
+        if told:
+            streams.append(self._guard(told, self._deliver(told)))
         try:
             rows = await self._rows(reads)
         except DatabaseTrouble as trouble:
@@ -187,6 +195,17 @@ class JobWorker(SelfReschedulingConsumer):
     async def _sweep(self, lease: Lease, sweep: Sweep) -> Outcomes:
         state, delay = await reconcile.sweep(sweep, lease.at)
         yield lease, Again(delay, _encode(state))
+
+    async def _deliver(self, leases: Sequence[Lease]) -> Outcomes:
+        """Tell of ends. Each is settled when it is told: who is slow to hear it holds up no other."""
+        rows = await self._outbox.rows(leases)
+
+        async def one(lease: Lease) -> Outcomes:
+            yield lease, await self._outbox.step(lease, rows.get(lease.key))
+
+        async with aclosing(merge([self._guard([lease], one(lease)) for lease in leases])) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def _by_itself(self, lease: Lease, run: Run) -> Outcomes:
         """Read a job's row and take its step; if the row cannot be read, end the job without it at last."""
@@ -358,31 +377,38 @@ class JobWorker(SelfReschedulingConsumer):
         if not self.holds(lease):
             return
         try:
-            ended = await self._end(run)
+            ended, deliveries = await self._end(run)
         except (IntegrityError, DataError, TypeError, ValueError, ArithmeticError, RecursionError) as trouble:
             # What the service gave cannot be stored, and never will be.
             logger.error("The end of job %s cannot be stored: %s", run.snapshot.job, trouble)
             bare = replace(run.snapshot, title="", file=None, result=None)
             message = "The service's answer cannot be stored."
             run = fail(replace(run, remote="", snapshot=bare), "nonsense", message, lease.at)
-            ended = await self._end(run)
+            ended, deliveries = await self._end(run)
         snapshot = run.snapshot
         if not ended:
             async for outcome in self._over(lease, await primary().filter(pk=snapshot.job).afirst()):
                 yield outcome
             return
+        await outbox.aschedule(deliveries)
         await self._tell(run.owner, snapshot, run.remote)
         yield lease, Done()
 
-    async def _end(self, run: Run) -> int:
-        """Commit the end of a job that has none, and return how many rows that were."""
+    async def _end(self, run: Run) -> tuple[int, list[Delivery]]:
+        """Commit the end of a job that has none; return how many rows that were, and the deliveries made with it."""
         snapshot, now = run.snapshot, timezone.now()
         began: dict[str, Any] = {}
         if run.remote:
             # Of a row that lost its beginning, with the last second of its database, the end shall be kept.
             began["started"] = Coalesce("started", Value(_time(run.started)))
-        return await self._writes.update(
+        made: list[Delivery] = []
+
+        def deliver() -> None:
+            made[:] = outbox.make(snapshot.job, snapshot.state)
+
+        count = await self._writes.update(
             primary().filter(pk=snapshot.job, state__in=UNFINISHED),
+            then=deliver if outbox.is_owed(run) else None,
             state=snapshot.state,
             title=snapshot.title,
             remote=run.remote,
@@ -396,10 +422,12 @@ class JobWorker(SelfReschedulingConsumer):
             finished=now,
             **began,
         )
+        return count, made
 
     async def _over(self, lease: Lease, row: Job | None) -> Outcomes:
         """Drop the entry of a job whose row is gone, or has ended: by whom, and whether they told, is not known."""
         if row is not None:
+            await outbox.aschedule_of(row)
             await self._tell(row.owner, snapshot_of(row), row.remote)
         yield lease, Done()
 

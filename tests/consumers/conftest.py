@@ -36,9 +36,14 @@ def policy() -> dict[str, Any]:
 
 
 @pytest.fixture
-def service(remote: scripted.Remote, policy: dict[str, Any]) -> Iterator[None]:
-    declared = {"BACKEND": "tests.scripted.ScriptedService", "POLICY": policy}
-    with override_settings(PROGROCK={"SERVICES": {"scripted": declared}}):
+def tell() -> list[dict[str, Any]]:
+    return []
+
+
+@pytest.fixture
+def service(remote: scripted.Remote, policy: dict[str, Any], tell: list[dict[str, Any]]) -> Iterator[None]:
+    declared = {"BACKEND": "tests.scripted.ScriptedService", "POLICY": policy, "TELL": tell}
+    with override_settings(PROGROCK={"SERVICES": {"scripted": declared}, "TELL_ALLOW": ["127.0.0.1"]}):
         yield
 
 

@@ -1,4 +1,4 @@
-"""`manage.py reconcile`: every unfinished job has its entry in the schedule, every cancel has been heard."""
+"""`manage.py reconcile`: every unfinished job and delivery has its entry, every cancel has been heard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from progrock.management import process
 class Command(BaseCommand):
     """Do now what the schedule's standing entry does every minute."""
 
-    help = "Schedule the unfinished jobs that the schedule does not have, and wake those whose cancel was not heard."
+    help = "Schedule the jobs and deliveries that the schedule lacks, and wake the jobs whose cancel was not heard."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if registry.conf().embedded:
