@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -11,7 +12,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from progrock import jobs, registry
-from progrock.models import Job
+from progrock.models import Delivery, Job
 from progrock.protocol import State
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,3 +69,41 @@ def test_rows_are_not_changed_by_hand() -> None:
     assert operator.get(f"{JOBS}add/").status_code == 403
     assert operator.post(f"{JOBS}{job}/delete/", {"post": "yes"}).status_code == 403
     assert 'name="_save"' not in operator.get(f"{JOBS}{job}/change/").content.decode()
+
+
+DELIVERIES = "/admin/progrock/delivery/"
+
+
+def a_delivery(state: str, **fields: object) -> Delivery:
+    now = timezone.now()
+    over = {"state": State.SUCCEEDED, "started": now, "finished": now, "created": now, "changed": now}
+    job = Job.objects.create(service="scripted", owner="somebody", tell=[{"webhook": "https://x/?a=sesame"}], **over)
+    target = "https://hooks.example/jobs?token=sesame"
+    return Delivery.objects.create(
+        job=job, kind="webhook", target=target, state=state, created=now, until=now, **fields
+    )
+
+
+def test_what_failed_is_sent_again_under_its_own_id() -> None:
+    failed, waiting = a_delivery("failed", error="It answered 500.", tries=7), a_delivery("pending")
+    operator = client("view_delivery", "change_delivery")
+    answer = operator.post(
+        DELIVERIES, {"action": "send_again", "_selected_action": [failed.pk, waiting.pk]}, follow=True
+    )
+    assert "Sent again: 2." in answer.content.decode()
+    failed.refresh_from_db()
+    assert (failed.state, failed.tries, failed.sent) == ("pending", 0, None)
+    assert failed.until > timezone.now() + timedelta(hours=23)
+    there = async_to_sync(registry.store().peek)([str(failed.pk), str(waiting.pk)])
+    assert all(there)
+
+
+def test_tokens_are_not_shown() -> None:
+    row = a_delivery("failed", error="It answered 500.")
+    viewer = client("view_delivery", "view_job")
+    for url in (DELIVERIES, f"{DELIVERIES}{row.pk}/change/", f"{JOBS}{row.job_id}/change/"):
+        page = viewer.get(url, follow=True).content.decode()
+        assert "sesame" not in page
+        assert str(row.job_id) in page or "hooks.example/jobs" in page
+    assert "hooks.example/jobs" in viewer.get(DELIVERIES).content.decode()
+    assert "Send selected" not in viewer.get(DELIVERIES).content.decode()
