@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
+from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from . import history, reconcile, registry
+from . import history, reconcile, registry, sending
 from .consumers.worker import JobWorker
 from .delay import HAND_OFF, Done, Lease, MemoryStore, door
 from .delay.entry import from_channel
 from .jobs import UNFINISHED, snapshot_of
 from .models import Job
+from .post import Answer
 from .protocol import Snapshot, State
 from .services import File, Order, Service, Started
 from .step import Look, Miss, Reading
@@ -62,7 +65,8 @@ class Remote:
     """The other side of every :class:`ScriptedService`: what it answers, and what it was asked.
 
     `starts` counts the starts of each job. `polls` has the jobs of each look, `cancels` those it was told to stop, both
-    by the remote's own names: job ids with `r-` before them.
+    by the remote's own names: job ids with `r-` before them. `told` has the webhooks that were sent, as pairs of URL
+    and body; none of them leaves the process.
     """
 
     def __init__(self) -> None:
@@ -74,6 +78,7 @@ class Remote:
         self.starts: Counter[str] = Counter()
         self.polls: list[list[str]] = []
         self.cancels: list[str] = []
+        self.told: list[tuple[str, dict[str, Any]]] = []
         self.looks: dict[str, list[Look | Exception]] = {}
         self.default: list[Look | Exception] = [Reading(State.RUNNING, 50), Reading(State.SUCCEEDED, 100)]
         self.start_look: list[Miss | Exception] = []
@@ -97,6 +102,11 @@ class Remote:
             self.looks[f"r-{job}"] = list(looks)
         else:
             self.default = list(looks)
+
+    async def take(self, url: str, body: bytes, headers: Mapping[str, str], *, anywhere: bool) -> Answer:
+        """Stand in for whoever gets a webhook."""
+        self.told.append((url, msgspec.json.decode(body)))
+        return Answer(204, None)
 
     def next_look(self, name: str) -> Look:
         """Return what a job is answered now, by the remote's name for it."""
@@ -179,6 +189,7 @@ def rock() -> Iterator[Remote]:
             "OPTIONS": {"like": each.backend, "options": each.options},
             "POLICY": msgspec.structs.asdict(each.policy),
             "HOOK": each.hook and msgspec.to_builtins(each.hook),
+            "TELL": msgspec.to_builtins(each.tell),
         }
         for name, each in registry.conf().services.items()
     }
@@ -186,10 +197,19 @@ def rock() -> Iterator[Remote]:
     setting = {**getattr(settings, "PROGROCK", {}), "SERVICES": declared, "STORE": "memory://"}
     before, registry.clock = registry.clock, remote.clock
     try:
-        with override_settings(PROGROCK=setting, CHANNEL_LAYERS=layers):
+        with (
+            override_settings(PROGROCK=setting, CHANNEL_LAYERS=layers),
+            patch.object(sending, "post", remote.take),
+            patch.object(sending, "run_aside", _run_here),
+        ):
             yield remote
     finally:
         registry.clock = before
+
+
+async def _run_here(work: Callable[[], object]) -> None:
+    """Run what may block where the test's transaction is."""
+    await sync_to_async(work)()
 
 
 async def adrain(most: int = 20_000) -> list[Snapshot]:
