@@ -11,7 +11,7 @@ import msgspec
 
 from progrock.exceptions import InvalidParams
 from progrock.protocol import State
-from progrock.services import Client, File, Order, Service, Started
+from progrock.services import Client, Elsewhere, File, Order, Service, Started
 from progrock.step import Look, Miss, Reading
 
 _STATES = {
@@ -109,7 +109,7 @@ class SynthService(Service):
             return _nonsense("a list of renders", reply.body)
         return found[0] if found else None
 
-    async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:
+    async def open(self, remote: str, headers: Mapping[str, str]) -> File | Elsewhere | Miss:
         return await self.http.fetch(f"/v1/renders/{quote(remote, safe='')}/file", headers)
 
     async def aclose(self) -> None:

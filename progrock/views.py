@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import Error as DatabaseTrouble
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
@@ -16,6 +16,7 @@ from .delay import StoreAway
 from .exceptions import UnknownService
 from .hooks import Call
 from .models import primary
+from .services import Elsewhere
 from .step import Miss
 
 _ANSWERS: dict[webhooks.Outcome, tuple[int, str]] = {
@@ -33,7 +34,7 @@ _CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 
 @require_safe
 async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
-    """Stream a job's finished file through, ranges kept, to its owner and nobody else."""
+    """Stream a job's finished file through, ranges kept, or say where it is, to its owner and nobody else."""
     owner = await owner_of_request(request)
     row = await primary().filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
     if row is None:
@@ -45,6 +46,10 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
         return _plain(410, "The service that had this file is not set up here any more.")
     if isinstance(opened, Miss):
         return _plain(410 if opened.code == "vanished" else 502, opened.message)
+    if isinstance(opened, Elsewhere):
+        # Who has such an address often has the file: it is kept nowhere, and told to nobody else.
+        kept_from = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+        return HttpResponseRedirect(opened.url, headers=kept_from)
     response = StreamingHttpResponse(opened.body, status=opened.status, headers=dict(opened.headers))
     # What the service calls its file decides nothing about what a browser may do with it.
     response["Content-Type"] = str(row.file)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from progrock.access import owner_of_scope
 from progrock.models import Job
 from progrock.protocol import State
-from progrock.services import File
+from progrock.services import Elsewhere, File
 from progrock.step import Miss
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -108,3 +108,16 @@ async def test_a_part_is_asked_for_and_passed_on(async_client: AsyncClient, monk
     assert asked == wanted
     assert (response.status_code, response.headers["Content-Range"]) == (206, "bytes 0-1/9")
     assert response.headers["Content-Type"] == "audio/wav"
+
+
+async def test_a_file_that_is_elsewhere_is_gone_for_there(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(self: object, remote: str, headers: object) -> Elsewhere:
+        return Elsewhere("https://store.example/x?sig=a%2Fb")
+
+    monkeypatch.setattr("tests.scripted.ScriptedService.open", away)
+    job = await finished(async_client)
+    response = await async_client.get(f"/prog/jobs/{job.pk}/file")
+    assert (response.status_code, response.headers["Location"]) == (302, "https://store.example/x?sig=a%2Fb")
+    assert (response.headers["Cache-Control"], response.headers["Referrer-Policy"]) == ("no-store", "no-referrer")

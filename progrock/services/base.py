@@ -49,6 +49,15 @@ class File(msgspec.Struct, frozen=True):
     body: AsyncGenerator[bytes, None]
 
 
+class Elsewhere(msgspec.Struct, frozen=True):
+    """A finished file that is to be had from somebody else, without us.
+
+    :param url: where browsers are sent for it, by http or https; it may be a credential.
+    """
+
+    url: str
+
+
 class Service(ABC):
     """One remote service. Its methods answer with a look for everything that can go wrong out there, and raise
     nothing; what is raised nevertheless is a bug, logged, and treated as an answer that makes no sense.
@@ -103,8 +112,8 @@ class Service(ABC):
         raise NotImplementedError(f"{type(self).__name__} finds nothing.")
 
     @abstractmethod
-    async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:
-        """Open the finished file.
+    async def open(self, remote: str, headers: Mapping[str, str]) -> File | Elsewhere | Miss:
+        """Open the finished file, or say where it is.
 
         :param headers: those of the caller's that make the request a conditional one, or one for a part.
         """

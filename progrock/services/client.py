@@ -6,22 +6,27 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from ..step import Miss
-from .base import File
+from .base import Elsewhere, File
 
 _BODY_MOST = 1 << 20
+_REDIRECTS = (301, 302, 303, 307, 308)
 _FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
 _decode = msgspec.json.Decoder().decode
 
+Body = Literal["needed", "optional", "ignored"]
+"""What an answer's JSON is: needed, or its body may be empty, or anything else too."""
+
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer that can be read: its status, headers and JSON."""
+    """An answer that can be read: its status, headers and JSON; None if it has none."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,9 +47,13 @@ class Client:
         self, base_url: str, *, timeout: int = 10_000, connect_timeout: int = 3_000, connections: int = 50
     ) -> None:
         parts = urlsplit(base_url)
+        if "@" in parts.netloc:
+            # Not shown: this is where a password would be.
+            raise ValueError("Expected base_url without user and password (use headers), got some.")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"Expected base_url as http(s)://host[:port][/path], got {base_url!r}.")
-        self._base = base_url.rstrip("/")
+        self._url = URL(base_url.rstrip("/"))
+        self._base = str(self._url).rstrip("/")
         self._timeout = timeout / 1000
         self._connect_timeout = connect_timeout / 1000
         self._connections = connections
@@ -58,24 +67,31 @@ class Client:
         path: str,
         *,
         json: object = None,
+        sent: tuple[bytes, str] | None = None,
         headers: Mapping[str, str] | None = None,
         expect: tuple[int, ...] = (200,),
+        body: Body = "needed",
     ) -> Reply | Miss:
         """Make one call and read its JSON.
 
-        :param path: below the base URL, already quoted.
+        :param path: below the base URL, already quoted; it goes out as it is.
+        :param json: what is sent.
+        :param sent: the same, if it is no JSON or encoded already: bytes, and their media type.
         :param expect: the status codes that carry an answer; any other is a miss.
+        :param body: what an answer without JSON is: a miss, unless this says otherwise.
         """
         self._looks = self._looks or self._session()
+        if json is not None:
+            sent = msgspec.json.encode(json), "application/json"
         try:
-            request = self._request(self._looks, method, path, json, headers)
+            request = self._request(self._looks, method, path, sent, headers)
             async with asyncio.timeout(self._timeout), request as response:
                 if response.status not in expect:
                     return _unexpected(response)
-                body = await _read(response)
-                if body is None:
+                text = await _read(response)
+                if text is None:
                     return Miss("nonsense", "The service's answer was far too long.")
-                return Reply(response.status, response.headers, _decode(body))
+                return Reply(response.status, response.headers, _json(text, body))
         except (TimeoutError, aiohttp.ServerTimeoutError):
             return Miss("unreachable", "The service did not answer in time.")
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -89,8 +105,11 @@ class Client:
         except (aiohttp.ClientError, OSError):
             return Miss("unreachable", "The service cannot be reached.")
 
-    async def fetch(self, path: str, headers: Mapping[str, str]) -> File | Miss:
-        """Open a file to be streamed through; closing its body closes the connection."""
+    async def fetch(self, path: str, headers: Mapping[str, str], *, redirect: bool = False) -> File | Elsewhere | Miss:
+        """Open a file to be streamed through; closing its body closes the connection.
+
+        :param redirect: whether the service may say that it is elsewhere, see :meth:`elsewhere`.
+        """
         self._files = self._files or self._session()
         request = self._request(self._files, "GET", path, None, headers)
         try:
@@ -98,6 +117,9 @@ class Client:
                 response = await request.__aenter__()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return Miss("unreachable", "The service cannot be reached.")
+        if redirect and response.status in _REDIRECTS:
+            response.close()
+            return self.elsewhere(response.headers.get("Location"), path)
         if response.status not in (200, 206, 304, 416):
             response.close()
             return _unexpected(response)
@@ -107,6 +129,35 @@ class Client:
         await anext(body)
         return File(response.status, kept, body)
 
+    def below(self, url: str | None, path: str) -> str | None:
+        """Return a URL that a reply names as a path below the base URL; None if it is elsewhere.
+
+        :param url: as it stands in a header: whole, or relative to the call.
+        :param path: that of the call.
+        """
+        whole = self._whole(url, path)
+        if whole is None or _origin(whole) != _origin(self._url):
+            return None
+        rest, prefix = whole.raw_path_qs, self._url.raw_path.rstrip("/")
+        return rest[len(prefix) :] if rest.startswith(f"{prefix}/") else None
+
+    def elsewhere(self, url: str | None, path: str) -> Elsewhere | Miss:
+        """Return a URL that a reply names as one to send browsers to: by https, or where the service itself is."""
+        whole = self._whole(url, path)
+        if whole is None or (whole.scheme != "https" and _origin(whole) != _origin(self._url)):
+            return Miss("nonsense", "The service names a place for the file that cannot be.")
+        return Elsewhere(str(whole))
+
+    def _whole(self, url: str | None, path: str) -> URL | None:
+        if not url or not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>'):
+            return None
+        try:
+            whole = URL(self._base + path, encoded=True).join(URL(url, encoded=True))
+            usable = whole.scheme in ("http", "https") and whole.host and whole.user is None and whole.password is None
+        except ValueError:
+            return None
+        return whole if usable else None
+
     async def aclose(self) -> None:
         """Let go of connections."""
         for session in (self._looks, self._files):
@@ -115,14 +166,20 @@ class Client:
         self._looks = self._files = None
 
     def _request(
-        self, session: aiohttp.ClientSession, method: str, path: str, json: object, headers: Mapping[str, str] | None
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        sent: tuple[bytes, str] | None,
+        headers: Mapping[str, str] | None,
     ) -> aiohttp.client._RequestContextManager:
-        sent = dict(headers or {})
-        body = None
-        if json is not None:
-            body = msgspec.json.encode(json)
-            sent["Content-Type"] = "application/json"
-        return session.request(method, self._base + path, data=body, headers=sent, allow_redirects=False)
+        # As it is: whoever reads quoted dots and slashes again goes to places that were not asked for.
+        url = URL(self._base + path, encoded=True)
+        if sent is None:
+            return session.request(method, url, headers=headers, allow_redirects=False)
+        body, kind = sent
+        headers = {**(headers or {}), "Content-Type": kind}
+        return session.request(method, url, data=body, headers=headers, allow_redirects=False)
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -157,6 +214,21 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
         if len(body) > _BODY_MOST:
             return None
     return bytes(body)
+
+
+def _origin(url: URL) -> tuple[str, str, int | None]:
+    return url.scheme, (url.host or "").lower(), url.port
+
+
+def _json(text: bytes, body: Body) -> Any:
+    if not text and body != "needed":
+        return None
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        if body == "ignored":
+            return None
+        raise
 
 
 def _unexpected(response: aiohttp.ClientResponse) -> Miss:

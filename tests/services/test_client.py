@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import DummyCookieJar
 
-from progrock.services import Client, File
+from progrock.services import Client, Elsewhere, File
 from progrock.services.client import Reply, retry_after
 from progrock.step import Miss
 
@@ -259,3 +259,87 @@ async def test_a_call_is_below_the_base_and_asks_for_no_compression() -> None:
     request = asked.get_nowait()
     assert request.startswith(b"GET /api/x ")
     assert b"accept-encoding: identity\r\n" in request.lower()
+
+
+@pytest.mark.parametrize("path", ["/a%2Fb", "/a/%2e%2e/b", "/a?b=%2F+%20"])
+async def test_a_path_goes_out_as_it_is(path: str) -> None:
+    """Nobody reads the quoting in it again, which would lead to places that were not asked for."""
+    asked = asyncio.Queue[bytes]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(await reader.readline())
+        writer.write(reply(b"{}"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/")
+    await client.call("GET", path)
+    await client.aclose()
+    server.close()
+    assert asked.get_nowait() == f"GET /api{path} HTTP/1.1\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "found"),
+    [
+        (b"", "optional", None),
+        (b"", "ignored", None),
+        (b"OK", "ignored", None),
+        (b'{"a": 1}', "optional", {"a": 1}),
+        (b'{"a": 1}', "ignored", {"a": 1}),
+        (b"OK", "optional", "nonsense"),
+        (b"OK", "needed", "nonsense"),
+    ],
+)
+async def test_an_answer_may_do_without_json(serve: Serve, text: bytes, body: Any, found: object) -> None:
+    answer = await (await serve(reply(text))).call("GET", "/x", body=body)
+    assert (answer.code if isinstance(answer, Miss) else answer.body) == found
+
+
+@pytest.mark.parametrize(
+    ("base", "location", "path"),
+    [
+        ("https://x", "https://x/jobs/7?a=%2F#f", "/jobs/7?a=%2F"),
+        ("https://x:443/v1", "https://x/v1/jobs/7", "/jobs/7"),
+        ("https://x/v1", "/v1/jobs/7", "/jobs/7"),
+        ("https://x/v1", "7", "/jobs/7"),
+        ("https://x/v1", "http://x/v1/jobs/7", None),
+        ("https://x/v1", "https://x:444/v1/jobs/7", None),
+        ("https://x/v1", "https://y/v1/jobs/7", None),
+        ("https://x/v1", "https://x/v2/jobs/7", None),
+        ("https://x/v1", "https://x/v1", None),
+        ("https://x/v1", "https://a:b@x/v1/jobs/7", None),
+        ("https://x/v1", "https://x/v1/a b", None),
+        ("https://x/v1", "https://x/v1/\r\nX: y", None),
+        ("https://x/v1", "https://[x/v1", None),
+        ("https://x/v1", "", None),
+        ("https://x/v1", None, None),
+    ],
+)
+def test_a_place_that_a_reply_names_is_below_the_base_or_nowhere(
+    base: str, location: str | None, path: str | None
+) -> None:
+    assert Client(base).below(location, "/jobs/new") == path
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://store.example/x?sig=a%2Fb", True),
+        ("http://127.0.0.1:9/x", True),
+        ("http://127.0.0.1:8/x", False),
+        ("ftp://store.example/x", False),
+        ("https://a:b@store.example/x", False),
+        ('https://store.example/"x', False),
+    ],
+)
+def test_a_file_is_elsewhere_by_https_or_where_the_service_is(url: str, allowed: bool) -> None:
+    found = Client("http://127.0.0.1:9/v1").elsewhere(url, "/jobs/7/file")
+    assert found == Elsewhere(url) if allowed else isinstance(found, Miss)
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@x", "http://me:s3cret@x/?q", "http://s3cret@"])
+def test_a_password_in_a_base_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="without user and password") as raised:
+        Client(url)
+    assert "s3cret" not in str(raised.value)
