@@ -2,5 +2,6 @@
 
 from .base import Elsewhere, File, Order, Service, Started
 from .client import Client
+from .http import HTTPService
 
-__all__ = ["Client", "Elsewhere", "File", "Order", "Service", "Started"]
+__all__ = ["Client", "Elsewhere", "File", "HTTPService", "Order", "Service", "Started"]

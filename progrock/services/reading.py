@@ -1,0 +1,148 @@
+"""What a reply says of a job: where in it each part of a reading is, and what the service's words mean."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..protocol import State
+from ..step import Look, Miss, Reading, one_line
+from .expression import Expression, Senseless
+
+logger = logging.getLogger(__name__)
+
+_TEXT_MOST = 500
+_WORDS_MOST = 100
+_AGAIN_MOST = 86_400
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{0,15})?", re.ASCII)
+_MEDIA = re.compile(r"(?:application|audio|font|image|message|model|multipart|text|video)/[\w.+-]+(?:;.*)?", re.ASCII)
+BYTES = "application/octet-stream"
+
+
+class Reader:
+    """Reads jobs out of JSON.
+
+    :param fields: expressions by the field of a reading that they find; `remote` is the service's name for the job,
+        `done` and `total` are parts of a percentage, `error` is why it failed.
+    :param states: what the service's words for a state mean.
+    """
+
+    def __init__(self, fields: Mapping[str, Expression], states: Mapping[str, State]) -> None:
+        self._fields = dict(fields)
+        self._states = dict(states)
+        self._unknown: set[str] = set()
+        self._remote = self._fields.get("remote")
+        self._state = self._fields.get("state")
+        self._percent = self._fields.get("percent")
+        self._done, self._total = self._fields.get("done"), self._fields.get("total")
+        self._message, self._title = self._fields.get("message"), self._fields.get("title")
+        self._again = self._fields.get("again")
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a reply says how it stands; if not, its status code does."""
+        return self._state is not None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the result is in what tells of the end."""
+        return "result" in self._fields
+
+    def name(self, job: object) -> str | None:
+        """Return the service's name for a job, None if it does not say it."""
+        if self._remote is None:
+            return None
+        try:
+            value = self._remote(job)
+        except Senseless:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return value if isinstance(value, str) and value else None
+
+    def state(self, job: object) -> State | None:
+        """Return how it stands, None if it does not say; a word that is not known is taken for running.
+
+        :raises Senseless: if the expression has no answer.
+        """
+        value = self._state(job) if self._state else None
+        if value is None or isinstance(value, list | dict):
+            return None
+        word = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        state = self._states.get(word)
+        if state is None:
+            word = one_line(word)[:64]
+            if word not in self._unknown and len(self._unknown) < _WORDS_MOST:
+                self._unknown.add(word)
+                logger.warning("The state %r of a service is not in its settings, and taken for running.", word)
+            return State.RUNNING
+        return state
+
+    def read(self, job: object, state: State | None, again: int | None = None) -> Look:
+        """Return what is said of a job.
+
+        :param state: how it stands, if the reply's status code has said so.
+        :param again: milliseconds that the reply's headers ask us to wait.
+        """
+        try:
+            state = state or self.state(job)
+            if state is None:
+                return Miss("nonsense", "The service's answer does not say how the job stands.")
+            return Reading(
+                state,
+                self._share(job),
+                self._says(job, state),
+                _text(self._title(job)) if self._title else "",
+                self._ask("result", job) if state is State.SUCCEEDED else None,
+                _media(self._ask("file", job)) if state is State.SUCCEEDED else None,
+                self._wait(job) if again is None else again,
+            )
+        except (Senseless, OverflowError):
+            return Miss("nonsense", "The service's answer made no sense.")
+
+    def _ask(self, field: str, job: object) -> Any:
+        expression = self._fields.get(field)
+        return expression(job) if expression else None
+
+    def _share(self, job: object) -> float | None:
+        if self._percent:
+            return _number(self._percent(job))
+        if self._done is None or self._total is None:
+            return None
+        done, total = _number(self._done(job)), _number(self._total(job))
+        return done / total * 100 if done is not None and total else None
+
+    def _says(self, job: object, state: State) -> str:
+        reason = _text(self._ask("error", job)) if state in (State.FAILED, State.CANCELLED) else ""
+        return reason or (_text(self._message(job)) if self._message else "")
+
+    def _wait(self, job: object) -> int | None:
+        seconds = _number(self._again(job)) if self._again else None
+        return None if seconds is None else int(max(0.0, min(seconds, _AGAIN_MOST)) * 1000)
+
+
+def _number(value: object) -> float | None:
+    """Return a number; text of one, with or without a percent sign, is one too."""
+    if isinstance(value, str):
+        text = value.strip().removesuffix("%").rstrip()
+        return float(text) if _NUMBER.fullmatch(text) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str:
+    """Return what is to be shown to people; of what is no text, its JSON."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text[:_TEXT_MOST]
+
+
+def _media(value: object) -> str | None:
+    """Return a file's media type; of anything else that is there, that there is a file."""
+    if not value:
+        return None
+    return value if isinstance(value, str) and len(value) <= 100 and _MEDIA.fullmatch(value) else BYTES

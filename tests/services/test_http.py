@@ -1,0 +1,563 @@
+"""A remote API declared in settings, against servers that answer as APIs do, well or badly."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from progrock.exceptions import InvalidParams
+from progrock.protocol import State
+from progrock.services import Elsewhere, File, HTTPService, Order, Started
+from progrock.step import Look, Miss, Reading
+from tests.services.remote import Remote
+
+JOB = str(uuid.UUID(int=7))
+PLAIN: dict[str, Any] = {
+    "start": {"call": "POST /jobs", "json": "{input: params, webhook: hook}", "key": "Idempotency-Key"},
+    "status": {"call": "GET /jobs/{remote}"},
+    "cancel": {"call": "DELETE /jobs/{remote}"},
+    "find": {"call": "GET /jobs?key={job}", "at": "jobs[0]"},
+    "reading": {
+        "remote": "id",
+        "state": "status",
+        "percent": "percent",
+        "message": "note",
+        "title": "name",
+        "result": "output",
+        "error": "error.message",
+    },
+    "states": {"queued": "pending", "COMPLETED": "succeeded", "broken": "failed", "stopped": "cancelled"},
+}
+NO_STATE: dict[str, Any] = {
+    "start": {"call": "POST /jobs", "json": "params", "location": "Location"},
+    "status": {"call": "GET /{+remote}"},
+    "reading": {"result": "@"},
+}
+Declare = Callable[..., HTTPService]
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[Remote]:
+    async with Remote() as remote:
+        yield remote
+
+
+@pytest.fixture
+async def declare(remote: Remote) -> AsyncIterator[Declare]:
+    """Declare a service that is the remote."""
+    made: list[HTTPService] = []
+
+    def declare(options: dict[str, Any], *, base: str = "", **more: Any) -> HTTPService:
+        made.append(HTTPService(**{"base_url": remote.url + base, **options, **more}))
+        return made[-1]
+
+    yield declare
+    for service in made:
+        await service.aclose()
+
+
+async def look(service: HTTPService, remote: str = "17") -> Look:
+    (look,) = await service.poll([remote])
+    return look
+
+
+async def reading(service: HTTPService, remote: str = "17") -> Reading:
+    found = await look(service, remote)
+    assert isinstance(found, Reading), found
+    return found
+
+
+async def miss(service: HTTPService, remote: str = "17") -> Miss:
+    found = await look(service, remote)
+    assert isinstance(found, Miss), found
+    return found
+
+
+async def test_a_start_sends_what_is_declared_and_reads_the_name(remote: Remote, declare: Declare) -> None:
+    remote.say("POST /jobs", {"id": 17, "status": "queued", "name": "A"}, 201)
+    service = declare(PLAIN, headers={"X-Who": "us"})
+    assert service.starts_once
+    assert service.finds
+    started = await service.start(Order(JOB, {"a": [1]}, "https://us/hook"))
+    assert started == Started("17", Reading(State.PENDING, title="A"))
+    (asked,) = remote.asked
+    assert asked.json == {"input": {"a": [1]}, "webhook": "https://us/hook"}
+    assert (asked.headers["Idempotency-Key"], asked.headers["X-Who"]) == (JOB, "us")
+
+
+async def test_a_job_is_followed_to_its_end(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"id": 17, "status": "queued"})
+    remote.say("GET /jobs/17", {"id": "17", "status": "running", "percent": 42, "note": "At it."})
+    remote.say("GET /jobs/17", {"id": "17", "status": "COMPLETED", "percent": 100, "output": {"a": 1}})
+    service = declare(PLAIN)
+    assert await look(service) == Reading(State.PENDING)
+    assert await look(service) == Reading(State.RUNNING, 42.0, "At it.")
+    assert await look(service) == Reading(State.SUCCEEDED, 100.0, result={"a": 1})
+
+
+async def test_why_it_failed_is_said(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "broken", "note": "x", "error": {"message": "No ink."}})
+    assert await look(declare(PLAIN)) == Reading(State.FAILED, message="No ink.")
+
+
+async def test_a_start_that_is_refused_in_a_200_is_a_refusal(remote: Remote, declare: Declare) -> None:
+    remote.say("POST /jobs", {"status": "broken", "error": {"message": "No such thing."}})
+    assert await declare(PLAIN).start(Order(JOB, {})) == Miss("refused", "No such thing.", heard=False)
+
+
+@pytest.mark.parametrize(
+    "body", [[], {}, None, {"id": ""}, {"id": "x" * 201}, {"id": "a\nb"}, {"id": True}, {"id": {}}]
+)
+async def test_a_start_without_a_name_makes_no_sense(remote: Remote, declare: Declare, body: object) -> None:
+    remote.say("POST /jobs", body, text=b"null")
+    answer = await declare(PLAIN).start(Order(JOB, {}))
+    assert isinstance(answer, Miss)
+    assert answer.code == "nonsense"
+
+
+async def test_a_start_that_leads_nowhere_is_refused_and_not_looked_for(remote: Remote, declare: Declare) -> None:
+    answer = await declare(PLAIN).start(Order(JOB, {}))
+    assert isinstance(answer, Miss)
+    assert answer.code == "refused"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"status": null}',
+        b'{"status": {}}',
+        b'{"id": 18, "status": "queued"}',
+        b'{"id": "18", "status": "COMPLETED"}',
+        b'{"id": "17", "status": "running", "percent": 1e400}',
+        b'{"id": "17", "status": "running", "percent": NaN}',
+    ],
+)
+async def test_an_answer_that_makes_no_sense_is_a_miss(remote: Remote, declare: Declare, body: bytes) -> None:
+    remote.say("GET /jobs/17", text=body)
+    assert (await miss(declare(PLAIN))).code == "nonsense"
+
+
+async def test_an_expression_without_an_answer_is_a_miss(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "logs": 7})
+    service = declare(PLAIN, reading={"remote": "id", "state": "status", "message": "join(', ', logs)"})
+    assert (await miss(service)).code == "nonsense"
+
+
+async def test_a_word_that_is_not_known_is_running_and_logged_once(
+    remote: Remote, declare: Declare, caplog: pytest.LogCaptureFixture
+) -> None:
+    remote.say("GET /jobs/17", {"status": "pondering\n" + "x" * 1000})
+    service = declare(PLAIN)
+    for _ in range(3):
+        assert (await reading(service)).state is State.RUNNING
+    (record,) = caplog.records
+    assert "pondering" in record.getMessage()
+    assert len(record.getMessage()) < 200
+    assert "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("percent", "shown"),
+    [
+        (42, 42.0),
+        ("42", 42.0),
+        ("42.5 %", 42.5),
+        (" 7%", 7.0),
+        (-5, -5.0),
+        ("abc", None),
+        (None, None),
+        (True, None),
+        ([1], None),
+        ("1/3", None),
+        ("9" * 400, None),
+        ("٣", None),
+    ],
+)
+async def test_a_percentage_is_a_number_or_nothing(
+    remote: Remote, declare: Declare, percent: object, shown: float | None
+) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "percent": percent})
+    assert (await reading(declare(PLAIN))).percent == shown
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "shown"), [(1, 4, 25.0), ("1", "4", 25.0), (1, 0, None), (None, 4, None), (0, 5, 0.0)]
+)
+async def test_a_share_is_done_of_total(
+    remote: Remote, declare: Declare, done: object, total: object, shown: float | None
+) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "done": done, "total": total})
+    service = declare(PLAIN, reading={"remote": "id", "state": "status", "done": "done", "total": "total"})
+    assert (await reading(service)).percent == shown
+
+
+async def test_states_may_be_computed(remote: Remote, declare: Declare) -> None:
+    """As of operations that have `done`, and then either `response` or `error`."""
+    state = "done && (error && 'failed' || 'succeeded') || 'running'"
+    service = declare(PLAIN, reading={"remote": "name", "state": state, "error": "error.message"}, states={})
+    for body, expected in [
+        ({"name": "17"}, Reading(State.RUNNING)),
+        ({"done": True, "response": {}}, Reading(State.SUCCEEDED)),
+        ({"done": True, "error": {"code": 3, "message": "Bad."}}, Reading(State.FAILED, message="Bad.")),
+    ]:
+        remote._answers.clear()
+        remote.say("GET /jobs/17", body)
+        assert await look(service) == expected
+
+
+async def test_state_words_may_be_numbers_and_booleans(remote: Remote, declare: Declare) -> None:
+    service = declare(PLAIN, states={"true": "succeeded", "3": "failed"})
+    for word, state in [(True, State.SUCCEEDED), (3, State.FAILED), (False, State.RUNNING)]:
+        remote._answers.clear()
+        remote.say("GET /jobs/17", {"status": word})
+        assert (await reading(service)).state is state
+
+
+async def test_when_to_ask_again_is_heard(remote: Remote, declare: Declare) -> None:
+    remote.say("POST /jobs", {"id": "17"}, 202, Retry_After="3")
+    remote.say("GET /jobs/17", {"status": "running"}, Retry_After="7")
+    remote.say("GET /jobs/17", {"status": "running", "wait": 1.5})
+    remote.say("GET /jobs/17", None, 429, Retry_After="9")
+    fields = {**PLAIN["reading"], "again": "wait"}
+    service = declare(PLAIN, reading=fields)
+    started = await service.start(Order(JOB, {}))
+    assert isinstance(started, Started)
+    assert started.reading.again == 3_000
+    assert (await reading(service)).again == 7_000
+    assert (await reading(service)).again == 1_500
+    assert (await miss(service)).again == 9_000
+
+
+async def test_an_entity_tag_saves_the_answer(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "percent": 5}, ETag='"a"')
+    remote.say("GET /jobs/17", None, 304, Retry_After="2")
+    remote.say("GET /jobs/17", {"status": "COMPLETED"}, ETag='"b"')
+    remote.say("GET /jobs/17", {"status": "COMPLETED"}, ETag='"b"')
+    service = declare(PLAIN)
+    assert await look(service) == Reading(State.RUNNING, 5.0)
+    assert await look(service) == Reading(State.RUNNING, 5.0, again=2_000)
+    assert (await reading(service)).state is State.SUCCEEDED
+    assert (await reading(service)).state is State.SUCCEEDED
+    # What is over is not remembered.
+    assert [asked.headers.get("If-None-Match") for asked in remote.asked] == [None, '"a"', '"a"', None]
+
+
+async def test_a_304_that_was_not_asked_for_makes_no_sense(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", None, 304)
+    assert (await miss(declare(PLAIN))).code == "nonsense"
+
+
+async def test_no_more_entity_tags_are_kept_than_there_is_room_for(
+    remote: Remote, declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("progrock.services.http._SEEN_MOST", 2)
+    service = declare(PLAIN)
+    for name in ("1", "2", "3"):
+        remote.say(f"GET /jobs/{name}", {"status": "running"}, ETag='"a"')
+        await reading(service, name)
+    assert list(service._seen) == ["/jobs/2", "/jobs/3"]
+
+
+async def test_without_a_state_the_status_code_says_it(remote: Remote, declare: Declare) -> None:
+    """202 with Location and Retry-After, as large clouds have it."""
+    url = f"{remote.url}/v1/ops/7?api=1"
+    remote.say("POST /v1/jobs", None, 202, Location=url, Retry_After="1")
+    remote.say("GET /v1/ops/7?api=1", None, 202, Retry_After="4")
+    remote.say("GET /v1/ops/7?api=1", {"made": 1}, 200)
+    service = declare(NO_STATE, base="/v1")
+    started = await service.start(Order(JOB, {}))
+    assert started == Started("ops/7?api=1", Reading(State.RUNNING, again=1_000))
+    assert await look(service, "ops/7?api=1") == Reading(State.RUNNING, again=4_000)
+    assert await look(service, "ops/7?api=1") == Reading(State.SUCCEEDED, result={"made": 1})
+
+
+async def test_nothing_at_all_is_an_end_too(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /ops/7", None, 204)
+    assert await look(declare(NO_STATE), "ops/7") == Reading(State.SUCCEEDED)
+
+
+async def test_a_redirect_to_what_was_made_is_an_end(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /ops/7", None, 303, Location="/made/7")
+    remote.say("GET /made/7", {"track": 1})
+    service = declare(NO_STATE)
+    assert await look(service, "ops/7") == Reading(State.SUCCEEDED, result={"track": 1})
+
+
+@pytest.mark.parametrize(
+    "place", ["https://elsewhere.example/made/7", "//elsewhere.example/x", "/v2/made", "../../made"]
+)
+async def test_a_redirect_to_elsewhere_is_an_end_and_not_followed(remote: Remote, declare: Declare, place: str) -> None:
+    remote.say("GET /v1/ops/7", None, 303, Location=place)
+    assert await look(declare(NO_STATE, base="/v1"), "ops/7") == Reading(State.SUCCEEDED)
+    assert remote.calls == ["GET /v1/ops/7"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.1:1/v1/ops/7",
+        "https://127.0.0.1/v1/ops/7",
+        "//elsewhere.example/v1/ops/7",
+        "http://user:word@{host}/v1/ops/7",
+        "http://{host}/v2/ops/7",
+        "http://{host}/v1/../admin",
+        "http://{host}/v1/%2e%2e/admin",
+        "http://{host}/v1/a%2f..%2fadmin",
+        "http://{host}/v1/..;/admin",
+        "http://{host}/v10/x",
+        "http://{host}//v1/x",
+        "file:///etc/passwd",
+        "/v1/" + "x" * 300,
+        "http://{host}:x/v1",
+        "",
+    ],
+)
+async def test_a_name_that_points_elsewhere_is_never_called(remote: Remote, declare: Declare, location: str) -> None:
+    host = remote.url.removeprefix("http://")
+    remote.say("POST /v1/jobs", None, 202, Location=location.replace("{host}", host))
+    answer = await declare(NO_STATE, base="/v1").start(Order(JOB, {}))
+    assert isinstance(answer, Miss), answer
+    assert answer.code == "nonsense"
+    assert remote.calls == ["POST /v1/jobs"]
+
+
+@pytest.mark.parametrize(
+    ("location", "name"), [("/v1/ops/7", "ops/7"), ("ops/7", "ops/7"), ("/v1/ops/a%20b?c=%2F", "ops/a%20b?c=%2F")]
+)
+async def test_a_location_may_be_relative(remote: Remote, declare: Declare, location: str, name: str) -> None:
+    remote.say("POST /v1/jobs", None, 202, Location=location)
+    remote.say(f"GET /v1/{name}", {"a": 1})
+    service = declare(NO_STATE, base="/v1")
+    started = await service.start(Order(JOB, {}))
+    assert isinstance(started, Started), started
+    assert started.remote == name
+    assert (await reading(service, name)).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "../admin", "a/../b", "..;x", "%2e%2e", "a\r\nX: y", "a b", "é", "?a", "#"]
+)
+async def test_a_hostile_name_never_leaves_the_path_it_stands_in(remote: Remote, declare: Declare, name: str) -> None:
+    await look(declare(PLAIN), name)
+    for asked in remote.asked:
+        assert asked.path.startswith("/jobs/")
+        assert "/" not in asked.path.removeprefix("/jobs/")
+        assert asked.path not in ("/jobs/", "/jobs/.", "/jobs/..")
+    await look(declare(NO_STATE, base="/v1"), name)
+    assert all(asked.path.startswith(("/v1/", "/jobs/")) and "X" not in asked.headers for asked in remote.asked)
+
+
+BATCH: dict[str, Any] = {
+    **PLAIN,
+    "status": None,
+    "batch": {"call": "POST /jobs/status", "json": "{ids: remotes}", "each": "jobs", "size": 2},
+}
+
+
+async def test_many_are_looked_at_with_one_call(remote: Remote, declare: Declare) -> None:
+    service = declare(BATCH)
+    assert service.batch == 2
+    jobs = [{"id": 2, "status": "COMPLETED"}, {"id": "1", "status": "queued"}, {"id": "9"}]
+    remote.say("POST /jobs/status", {"jobs": jobs}, Retry_After="2")
+    remote.say("POST /jobs/status", {"jobs": [None, "x"]})
+    looks = await service.poll(["1", "2", "3"])
+    assert looks[:2] == [Reading(State.PENDING, again=2_000), Reading(State.SUCCEEDED, again=2_000)]
+    assert isinstance(looks[2], Miss)
+    assert looks[2].code == "vanished"
+    assert [asked.json for asked in remote.asked] == [{"ids": ["1", "2"]}, {"ids": ["3"]}]
+
+
+@pytest.mark.parametrize("body", [{}, [], {"jobs": {}}, {"jobs": None}, None])
+async def test_a_batch_without_its_list_makes_no_sense(remote: Remote, declare: Declare, body: object) -> None:
+    remote.say("POST /jobs/status", body, text=b"7")
+    assert [each.code for each in await declare(BATCH).poll(["1", "2"]) if isinstance(each, Miss)] == ["nonsense"] * 2
+
+
+async def test_a_batch_that_is_not_known_makes_no_job_vanish(declare: Declare) -> None:
+    assert [each.code for each in await declare(BATCH).poll(["1", "2"]) if isinstance(each, Miss)] == ["refused"] * 2
+
+
+async def test_a_batch_may_be_a_list_by_get(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs?ids=1,2", [{"id": 1, "status": "queued"}, {"id": 2, "status": "queued"}])
+    service = declare(BATCH, batch={"call": "GET /jobs?ids={remotes}", "each": "@"})
+    assert await service.poll(["1", "2"]) == [Reading(State.PENDING)] * 2
+
+
+async def test_without_a_batch_they_are_asked_side_by_side(remote: Remote, declare: Declare) -> None:
+    names = [str(number) for number in range(20)]
+    for name in names:
+        remote.say(f"GET /jobs/{name}", {"id": name, "status": "running", "percent": int(name)})
+    looks = await declare(PLAIN, connections=3).poll(names)
+    assert [look.percent for look in looks if isinstance(look, Reading)] == [float(name) for name in names]
+
+
+async def test_a_cancel_is_told_and_answered(remote: Remote, declare: Declare) -> None:
+    remote.say("DELETE /jobs/17", {"id": "17", "status": "stopped"})
+    assert await declare(PLAIN).cancel("17") == Reading(State.CANCELLED)
+    assert remote.calls == ["DELETE /jobs/17"]
+
+
+@pytest.mark.parametrize(("status", "text"), [(204, b""), (202, b"OK"), (200, b'{"deleted": true}')])
+async def test_after_a_cancel_that_says_nothing_the_job_is_looked_at(
+    remote: Remote, declare: Declare, status: int, text: bytes
+) -> None:
+    remote.say("DELETE /jobs/17", None, status, text=text)
+    remote.say("GET /jobs/17", {"status": "stopped"})
+    assert await declare(PLAIN).cancel("17") == Reading(State.CANCELLED)
+
+
+async def test_a_cancel_that_is_refused_because_it_is_over_is_seen(remote: Remote, declare: Declare) -> None:
+    remote.say("DELETE /jobs/17", None, 409)
+    remote.say("GET /jobs/17", {"status": "COMPLETED", "output": 7})
+    remote.say("GET /jobs/17", {"status": "running"})
+    service = declare(PLAIN)
+    assert await service.cancel("17") == Reading(State.SUCCEEDED, result=7)
+    refused = await service.cancel("17")
+    assert isinstance(refused, Miss)
+    assert refused.code == "refused"
+
+
+async def test_without_a_cancel_it_is_said_that_it_goes_on(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "percent": 3})
+    remote.say("GET /jobs/17", {"status": "COMPLETED"})
+    service = declare(PLAIN, cancel=None)
+    look = await service.cancel("17")
+    assert isinstance(look, Reading)
+    assert (look.state, look.percent) == (State.RUNNING, 3.0)
+    assert "cannot be told" in look.message
+    assert await service.cancel("17") == Reading(State.SUCCEEDED)
+
+
+async def test_a_job_is_found_by_our_id(remote: Remote, declare: Declare) -> None:
+    remote.say(f"GET /jobs?key={JOB}", {"jobs": [{"id": 17}]})
+    remote.say(f"GET /jobs?key={JOB}", {"jobs": []})
+    remote.say(f"GET /jobs?key={JOB}", None, 404)
+    remote.say(f"GET /jobs?key={JOB}", {"jobs": [{}]})
+    remote.say(f"GET /jobs?key={JOB}", None, 503)
+    service = declare(PLAIN)
+    assert await service.find(JOB) == "17"
+    assert await service.find(JOB) is None
+    assert await service.find(JOB) is None
+    for code in ("nonsense", "unreachable"):
+        answer = await service.find(JOB)
+        assert isinstance(answer, Miss)
+        assert answer.code == code
+
+
+async def test_a_result_of_its_own_is_fetched_at_the_end(remote: Remote, declare: Declare) -> None:
+    fields = {key: value for key, value in PLAIN["reading"].items() if key != "result"}
+    options = {**PLAIN, "reading": fields, "result": {"call": "GET /jobs/{remote}/results", "at": "value"}}
+    remote.say("POST /jobs", {"id": "17", "status": "COMPLETED"})
+    remote.say("GET /jobs/17", {"status": "running"})
+    remote.say("GET /jobs/17", {"status": "COMPLETED"})
+    remote.say("GET /jobs/17/results", None, 503)
+    remote.say("GET /jobs/17/results", {"value": [1, 2]})
+    service = declare(options)
+    started = await service.start(Order(JOB, {}))
+    assert isinstance(started, Started)
+    assert started.reading.state is State.RUNNING  # what came of it is yet to be fetched
+    assert (await reading(service)).state is State.RUNNING
+    assert (await miss(service)).code == "unreachable"
+    assert await look(service) == Reading(State.SUCCEEDED, result=[1, 2])
+
+
+FILE = {
+    **PLAIN,
+    "file": {"call": "GET /jobs/{remote}/file"},
+    "reading": {**PLAIN["reading"], "file": "media"},
+}
+
+
+@pytest.mark.parametrize(
+    ("media", "kept"),
+    [
+        ("audio/wav", "audio/wav"),
+        (None, None),
+        ("", None),
+        (False, None),
+        (True, "application/octet-stream"),
+        ("https://x/y.png", "application/octet-stream"),
+        ("text/html\r\nX: y", "application/octet-stream"),
+        ({"url": "x"}, "application/octet-stream"),
+    ],
+)
+async def test_there_is_a_file_or_not(remote: Remote, declare: Declare, media: object, kept: str | None) -> None:
+    remote.say("GET /jobs/17", {"status": "COMPLETED", "media": media})
+    assert (await reading(declare(FILE))).file == kept
+
+
+async def test_a_file_is_streamed_through(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17/file", None, 206, text=b"abc", ETag='"e"')
+    opened = await declare(FILE).open("17", {"Range": "bytes=0-2"})
+    assert isinstance(opened, File)
+    assert (opened.status, opened.headers["ETag"]) == (206, '"e"')
+    assert b"".join([chunk async for chunk in opened.body]) == b"abc"
+    assert remote.asked[0].headers["Range"] == "bytes=0-2"
+
+
+async def test_a_file_that_is_elsewhere_is_not_gone_for(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17/file", None, 302, Location="https://store.example/x?sig=1%2F2")
+    closed = await declare(FILE).open("17", {})
+    assert isinstance(closed, Miss)
+    assert closed.code == "nonsense"
+    redirect = {"call": "GET /jobs/{remote}/file", "redirect": True}
+    assert await declare(FILE, file=redirect).open("17", {}) == Elsewhere("https://store.example/x?sig=1%2F2")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://store.example/x", "javascript:alert(1)", "ftp://x/y", "https://a:b@x/y", "", "https://x/\u2028", 7, None],
+)
+async def test_browsers_are_sent_to_no_place_that_cannot_be(remote: Remote, declare: Declare, url: object) -> None:
+    remote.say("GET /jobs/17", {"output": url})
+    service = declare(FILE, file={"call": "GET /jobs/{remote}", "redirect": "output"})
+    opened = await service.open("17", {})
+    assert isinstance(opened, Miss), opened
+
+
+async def test_where_a_file_is_may_be_read(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"output": ["https://store.example/x"]})
+    service = declare(FILE, file={"call": "GET /jobs/{remote}", "redirect": "output[0]"})
+    assert await service.open("17", {}) == Elsewhere("https://store.example/x")
+
+
+async def test_a_form_is_sent_as_one(remote: Remote, declare: Declare) -> None:
+    remote.say("POST /schedule.json", {"id": "17", "status": "queued"})
+    start = {"call": "POST /schedule.json", "form": "merge({jobid: job, project: 'p'}, params)"}
+    service = declare(PLAIN, start=start)
+    assert not service.starts_once
+    assert isinstance(await service.start(Order(JOB, {"spider": "a b", "x": ["1", 2], "no": None})), Started)
+    (asked,) = remote.asked
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert asked.body == f"jobid={JOB}&project=p&spider=a+b&x=1&x=2".encode()
+    with pytest.raises(InvalidParams, match="'deep'"):
+        service.clean({"deep": {}})
+
+
+async def test_a_path_has_parameters(remote: Remote, declare: Declare) -> None:
+    remote.say("PUT /things/a%2Fb/jobs/" + JOB, {"id": "17", "status": "queued"}, 201)
+    service = declare(PLAIN, start={"call": "PUT /things/{params.thing}/jobs/{job}", "json": "params"})
+    assert service.starts_once
+    params = service.clean({"thing": "a/b"})
+    assert isinstance(await service.start(Order(JOB, params)), Started)
+    nothing: list[object] = [None, "", [], {}, ".."]
+    for thing in nothing:
+        with pytest.raises(InvalidParams, match="'thing'"):
+            service.clean({"thing": thing})
+
+
+async def test_credentials_are_shown_nowhere(declare: Declare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RENDER_TOKEN", "s3cret-s3cret")
+    service = declare(PLAIN, headers={"Authorization": "Bearer ${RENDER_TOKEN}"})
+    shown = [repr(service), *(repr(value) for value in vars(service).values()), repr(vars(service._api))]
+    shown.append(repr(await look(service)))
+    assert not [each for each in shown if "s3cret" in each]
+    assert service._api.start.headers["Authorization"] == "Bearer s3cret-s3cret"
