@@ -35,17 +35,11 @@ class Reader:
         self._fields = dict(fields)
         self._states = dict(states)
         self._unknown: set[str] = set()
-        self._remote = self._fields.get("remote")
-        self._state = self._fields.get("state")
-        self._percent = self._fields.get("percent")
-        self._done, self._total = self._fields.get("done"), self._fields.get("total")
-        self._message, self._title = self._fields.get("message"), self._fields.get("title")
-        self._again = self._fields.get("again")
 
     @property
     def has_state(self) -> bool:
         """Whether a reply says how it stands; if not, its status code does."""
-        return self._state is not None
+        return "state" in self._fields
 
     @property
     def has_result(self) -> bool:
@@ -54,12 +48,7 @@ class Reader:
 
     def name(self, job: object) -> str | None:
         """Return the service's name for a job, None if it does not say it."""
-        if self._remote is None:
-            return None
-        try:
-            value = self._remote(job)
-        except Senseless:
-            return None
+        value = self._shown("remote", job)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         return value if isinstance(value, str) and value else None
@@ -69,7 +58,7 @@ class Reader:
 
         :raises Senseless: if the expression has no answer.
         """
-        value = self._state(job) if self._state else None
+        value = self._needed("state", job)
         if value is None or isinstance(value, list | dict):
             return None
         word = value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -92,36 +81,42 @@ class Reader:
             state = state or self.state(job)
             if state is None:
                 return Miss("nonsense", "The service's answer does not say how the job stands.")
+            done = state is State.SUCCEEDED
             return Reading(
                 state,
-                self._share(job),
-                self._says(job, state),
-                _text(self._title(job)) if self._title else "",
-                self._ask("result", job) if state is State.SUCCEEDED else None,
-                _media(self._ask("file", job)) if state is State.SUCCEEDED else None,
+                self._percent(job),
+                self._message(job, state),
+                _text(self._shown("title", job)),
+                self._needed("result", job) if done else None,
+                _media(self._needed("file", job)) if done else None,
                 self._wait(job) if again is None else again,
             )
         except (Senseless, OverflowError):
             return Miss("nonsense", "The service's answer made no sense.")
 
-    def _ask(self, field: str, job: object) -> Any:
+    def _needed(self, field: str, job: object) -> Any:
         expression = self._fields.get(field)
         return expression(job) if expression else None
 
-    def _share(self, job: object) -> float | None:
-        if self._percent:
-            return _number(self._percent(job))
-        if self._done is None or self._total is None:
+    def _shown(self, field: str, job: object) -> Any:
+        """Return what is only shown, or can be done without: if it has no answer, it is not there."""
+        try:
+            return self._needed(field, job)
+        except Senseless:
             return None
-        done, total = _number(self._done(job)), _number(self._total(job))
+
+    def _percent(self, job: object) -> float | None:
+        if "done" not in self._fields:
+            return _number(self._shown("percent", job))
+        done, total = _number(self._shown("done", job)), _number(self._shown("total", job))
         return done / total * 100 if done is not None and total else None
 
-    def _says(self, job: object, state: State) -> str:
-        reason = _text(self._ask("error", job)) if state in (State.FAILED, State.CANCELLED) else ""
-        return reason or (_text(self._message(job)) if self._message else "")
+    def _message(self, job: object, state: State) -> str:
+        reason = _text(self._shown("error", job)) if state in (State.FAILED, State.CANCELLED) else ""
+        return reason or _text(self._shown("message", job))
 
     def _wait(self, job: object) -> int | None:
-        seconds = _number(self._again(job)) if self._again else None
+        seconds = _number(self._shown("again", job))
         return None if seconds is None else int(max(0.0, min(seconds, _AGAIN_MOST)) * 1000)
 
 

@@ -147,8 +147,20 @@ async def test_an_answer_that_makes_no_sense_is_a_miss(remote: Remote, declare: 
 
 async def test_an_expression_without_an_answer_is_a_miss(remote: Remote, declare: Declare) -> None:
     remote.say("GET /jobs/17", {"status": "running", "logs": 7})
-    service = declare(PLAIN, reading={"remote": "id", "state": "status", "message": "join(', ', logs)"})
+    service = declare(PLAIN, reading={"remote": "id", "state": "join('', logs)"})
     assert (await miss(service)).code == "nonsense"
+
+
+async def test_what_is_only_shown_may_be_without_an_answer(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "logs": 7})
+    wild = {
+        "remote": "id",
+        "state": "status",
+        "message": "join('', logs)",
+        "percent": "length(logs)",
+        "again": "abs(@)",
+    }
+    assert await look(declare(PLAIN, reading=wild)) == Reading(State.RUNNING)
 
 
 async def test_a_word_that_is_not_known_is_running_and_logged_once(
