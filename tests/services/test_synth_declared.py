@@ -152,8 +152,8 @@ async def test_a_start_in_trouble_is_found_if_it_was_heard(
     process: SynthProcess, synth: HTTPService, trouble: str
 ) -> None:
     job = str(uuid.uuid4())
-    switch: dict[str, Any] = {"kind": trouble, "on": ["start"], "times": 1}
-    process.trouble({**switch, **{"status": {"status": 503}, "garbage": {"body": "html"}}.get(trouble, {})})
+    more: dict[str, dict[str, Any]] = {"status": {"status": 503}, "garbage": {"body": "html"}}
+    process.trouble({"kind": trouble, "on": ["start"], "times": 1, **more.get(trouble, {})})
     order = Order(job, {"mode": "clock", "length": 30, "seed": 1})
     answer = await synth.start(order)
     assert isinstance(answer, Miss)
