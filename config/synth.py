@@ -45,7 +45,7 @@ class SynthService(Service):
     starts_once = True
     batch = 250
 
-    def __init__(self, base_url: str, **options: int) -> None:
+    def __init__(self, base_url: str, **options: Any) -> None:
         self.http = Client(base_url, **options)
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:

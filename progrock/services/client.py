@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -22,7 +22,8 @@ _FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Rang
 _decode = msgspec.json.Decoder().decode
 
 Body = Literal["needed", "optional", "ignored"]
-"""What an answer's JSON is: needed, or its body may be empty, or anything else too."""
+"""What an answer's JSON is: needed; or the body may be empty, and that of a code other than 200 and 201 anything; or
+any body may."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -41,22 +42,30 @@ class Client:
         and for each piece of it.
     :param connect_timeout: milliseconds for the connection alone.
     :param connections: how many calls, and as many files again, may be on the way at once.
+    :param hidden: credentials: should an answer bring one back, nobody gets to see it.
     """
 
     def __init__(
-        self, base_url: str, *, timeout: int = 10_000, connect_timeout: int = 3_000, connections: int = 50
+        self,
+        base_url: str,
+        *,
+        timeout: int = 10_000,
+        connect_timeout: int = 3_000,
+        connections: int = 50,
+        hidden: Collection[str] = (),
     ) -> None:
         parts = urlsplit(base_url)
         if "@" in parts.netloc:
             # Not shown: this is where a password would be.
             raise ValueError("Expected base_url without user and password (use headers), got some.")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"Expected base_url as http(s)://host[:port][/path], got {base_url!r}.")
+            raise ValueError(f"Expected base_url as http(s)://host[:port][/path], got {base_url.partition('?')[0]!r}.")
         self._url = URL(base_url.rstrip("/"))
         self._base = str(self._url).rstrip("/")
         self._timeout = timeout / 1000
         self._connect_timeout = connect_timeout / 1000
         self._connections = connections
+        self._hidden = [each.encode() for each in hidden if each]
         # Files have connections of their own: readers that are slow must not keep looks from being taken.
         self._looks: aiohttp.ClientSession | None = None
         self._files: aiohttp.ClientSession | None = None
@@ -91,7 +100,10 @@ class Client:
                 text = await _read(response)
                 if text is None:
                     return Miss("nonsense", "The service's answer was far too long.")
-                return Reply(response.status, response.headers, _json(text, body))
+                for each in self._hidden:
+                    text = text.replace(each, b"***")
+                strict = body == "needed" or (body == "optional" and bool(text) and response.status in (200, 201))
+                return Reply(response.status, response.headers, _json(text, strict=strict))
         except (TimeoutError, aiohttp.ServerTimeoutError):
             return Miss("unreachable", "The service did not answer in time.")
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -220,15 +232,13 @@ def _origin(url: URL) -> tuple[str, str, int | None]:
     return url.scheme, (url.host or "").lower(), url.port
 
 
-def _json(text: bytes, body: Body) -> Any:
-    if not text and body != "needed":
-        return None
+def _json(text: bytes, *, strict: bool) -> Any:
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        if body == "ignored":
-            return None
-        raise
+        if strict:
+            raise
+        return None
 
 
 def _unexpected(response: aiohttp.ClientResponse) -> Miss:

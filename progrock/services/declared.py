@@ -20,6 +20,7 @@ from .template import Template
 PRESETS = Path(__file__).parent / "presets"
 STATES = {state.value: state for state in State if state is not State.CANCELLING}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SECRET_LEAST = 8
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=3_600_000)]
@@ -250,12 +251,6 @@ class Api:
 
     def __init__(self, form: Form) -> None:
         base_url = _base_url(form.base_url)
-        self.client: dict[str, Any] = {
-            "base_url": base_url,
-            "timeout": form.timeout,
-            "connect_timeout": form.connect_timeout,
-            "connections": form.connections,
-        }
         headers = {"Accept": "application/json", **_headers(("headers",), form.headers)}
         if form.start is None:
             raise _mistake(("start",), "the call that starts a job")
@@ -268,6 +263,13 @@ class Api:
         self.find = Call(form.find, "find", headers) if form.find else None
         self.result = Call(form.result, "result", headers) if form.result else None
         self.file = Call(form.file, "file", {**headers, "Accept": "*/*"}) if form.file else None
+        self.client: dict[str, Any] = {
+            "base_url": base_url,
+            "timeout": form.timeout,
+            "connect_timeout": form.connect_timeout,
+            "connections": form.connections,
+            "hidden": _secrets(form),
+        }
         self.each = _expression(("batch", "each"), form.batch.each) if form.batch else None
         self.size = form.batch.size if form.batch else 1
         self.started = _codes(("start", "expect"), form.start.expect)
@@ -394,6 +396,14 @@ def _headers(path: tuple[str, ...], headers: Mapping[str, str]) -> dict[str, str
     return made
 
 
+def _secrets(form: Form) -> set[str]:
+    """Return what the headers have from the environment; a short word may stand anywhere, and is no secret."""
+    parts = [form, form.start, form.status, form.batch, form.cancel, form.find, form.result, form.file]
+    texts = [text for part in parts if part for text in part.headers.values()]
+    values = {os.environ[name] for text in texts for name in _VARIABLE.findall(text)}
+    return {value for value in values if len(value) >= _SECRET_LEAST}
+
+
 def _header_name(path: tuple[str, ...], name: str | None) -> str | None:
     if name is not None and not _HEADER.fullmatch(name):
         raise _mistake(path, "the name of a header", _shown(name))
@@ -401,8 +411,8 @@ def _header_name(path: tuple[str, ...], name: str | None) -> str | None:
 
 
 def _codes(path: tuple[str, ...], codes: tuple[int, ...]) -> tuple[int, ...]:
-    if not codes or not all(200 <= code < 300 for code in codes):
-        raise _mistake(path, "status codes from 200 to 299", _shown(list(codes)))
+    if not codes or not all(200 <= code < 300 or code == 303 for code in codes):
+        raise _mistake(path, "status codes from 200 to 299, or 303", _shown(list(codes)))
     return codes
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +20,9 @@ from .client import Body, Client, Reply, retry_after
 from .declared import Call, declared
 from .expression import Senseless
 from .template import inside
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 _NAME_MOST = 200
 _SEEN_MOST = 10_000
@@ -68,7 +73,7 @@ class HTTPService(Service):
         if api.key:
             headers[api.key] = order.job
         values = {"job": order.job, "params": order.params, "hook": order.hook or None}
-        body: Body = "optional" if api.location else "needed"
+        body: Body = "ignored" if api.location else "needed"
         reply = await self._call(api.start, values, headers, expect=api.started, body=body)
         if isinstance(reply, Miss):
             # It is no job that is not known: it is the call.
@@ -92,17 +97,12 @@ class HTTPService(Service):
         return Started(name, reading)
 
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
-        if self._api.batch is None:
-            return await self._side_by_side(self._look, remotes)
-        size = self._api.size
-        chunks = [remotes[at : at + size] for at in range(0, len(remotes), size)]
-        found: list[Look] = []
-        for chunk in chunks:
-            found += await self._look_at_many(self._api.batch, chunk)
-        if self._api.result is None:
-            return found
-        pairs = list(zip(remotes, found, strict=True))
-        return await self._side_by_side(lambda pair: self._with_result(*pair), pairs)
+        call, size = self._api.batch, self._api.size
+        if call is None:
+            return [look or _LATE for look in await self._side_by_side(self._look, remotes)]
+        parts = [remotes[at : at + size] for at in range(0, len(remotes), size)]
+        answers = await self._side_by_side(partial(self._look_at_many, call), parts)
+        return [look for part, looks in zip(parts, answers, strict=True) for look in looks or [_LATE] * len(part)]
 
     async def cancel(self, remote: str) -> Look:
         if self._api.cancel is None:
@@ -252,7 +252,11 @@ class HTTPService(Service):
             return [_SENSELESS] * len(remotes)
         jobs = {self._reader.name(job): job for job in each}
         again, gone = _again(reply), Miss("vanished", "The service does not know this job any more.")
-        return [self._reader.read(jobs[name], None, again) if name in jobs else gone for name in remotes]
+        looks = [self._reader.read(jobs[name], None, again) if name in jobs else gone for name in remotes]
+        if self._api.result is None:
+            return looks
+        whole = await self._side_by_side(lambda pair: self._with_result(*pair), list(zip(remotes, looks, strict=True)))
+        return [look or _LATE for look in whole]
 
     async def _with_result(self, remote: str, look: Look) -> Look:
         """Fetch a finished job's result. While it cannot be had, the job is not seen to have ended."""
@@ -271,24 +275,22 @@ class HTTPService(Service):
         (look,) = await self.poll([remote])
         return look
 
-    async def _side_by_side(self, ask: Callable[[Any], Awaitable[Look]], about: Sequence[Any]) -> list[Look]:
-        """Ask about each, as many at once as there are connections, and in the time of one call all together."""
-        if len(about) == 1:
-            return [await ask(about[0])]
-        looks: list[Look] = [_LATE] * len(about)
-        left = iter(enumerate(about))
+    async def _side_by_side(self, ask: Callable[[Q], Awaitable[A]], questions: Sequence[Q]) -> list[A | None]:
+        """Ask all, as many at once as there are connections; None for what is not answered in the time of one call."""
+        if len(questions) == 1:
+            return [await ask(questions[0])]
+        answers: list[A | None] = [None] * len(questions)
+        left = iter(enumerate(questions))
 
         async def ask_on() -> None:
-            for at, each in left:
-                looks[at] = await ask(each)
+            for at, question in left:
+                answers[at] = await ask(question)
 
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience), asyncio.TaskGroup() as group:
-                for _ in range(min(self._connections, len(about))):
+                for _ in range(min(self._connections, len(questions))):
                     group.create_task(ask_on())
-        except TimeoutError:
-            pass
-        return looks
+        return answers
 
 
 def _again(reply: Reply) -> int | None:

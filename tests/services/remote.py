@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from types import TracebackType
@@ -9,6 +10,9 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+
+HANG = object()
+"""Said instead of an answer: there is none, until the client leaves."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -31,8 +35,8 @@ class Remote:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self._answers: dict[str, list[web.Response]] = defaultdict(list)
-        self._runner = web.ServerRunner(web.Server(self._answer))
+        self._answers: dict[str, list[web.Response | None]] = defaultdict(list)
+        self._runner = web.ServerRunner(web.Server(self._answer, handler_cancellation=True))
         self._port = 0
 
     async def __aenter__(self) -> Remote:
@@ -64,6 +68,9 @@ class Remote:
         :param call: method and path with its query.
         :param headers: with underscores for hyphens.
         """
+        if json is HANG:
+            self._answers[call].append(None)
+            return
         body = text if json is None else msgspec.json.encode(json)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._answers[call].append(web.Response(body=body, status=status, headers=named))
@@ -75,5 +82,8 @@ class Remote:
         if not answers:
             return web.Response(status=404)
         said = answers.pop(0) if len(answers) > 1 else answers[0]
+        if said is None:
+            await asyncio.Event().wait()  # cancelled when the client leaves, or this server stops
+            raise AssertionError
         # A response is sent once only.
         return web.Response(body=said.body, status=said.status, headers=said.headers)

@@ -296,6 +296,20 @@ async def test_an_answer_may_do_without_json(serve: Serve, text: bytes, body: An
     assert (answer.code if isinstance(answer, Miss) else answer.body) == found
 
 
+@pytest.mark.parametrize("status", ["202 Accepted", "303 See Other"])
+async def test_what_a_code_says_by_itself_needs_no_json(serve: Serve, status: str) -> None:
+    answer = await (await serve(reply(b"<p>Yes", status))).call("GET", "/x", body="optional", expect=(202, 303))
+    assert isinstance(answer, Reply)
+    assert answer.body is None
+
+
+async def test_a_credential_that_an_answer_brings_back_is_not_shown(serve: Serve) -> None:
+    text = b'{"error": "Bad token s3cret-s3cret!", "s3cret-s3cret": 1}'
+    answer = await (await serve(reply(text), hidden=["s3cret-s3cret"])).call("GET", "/x")
+    assert isinstance(answer, Reply)
+    assert answer.body == {"error": "Bad token ***!", "***": 1}
+
+
 @pytest.mark.parametrize(
     ("base", "location", "path"),
     [

@@ -95,9 +95,9 @@ def test_the_good_one_is_good() -> None:
         (
             "start.expect",
             [200, 99],
-            'OPTIONS["start"]["expect"]: expected status codes from 200 to 299, got [200, 99].',
+            'OPTIONS["start"]["expect"]: expected status codes from 200 to 299, or 303, got [200, 99].',
         ),
-        ("start.expect", [], 'OPTIONS["start"]["expect"]: expected status codes from 200 to 299, got [].'),
+        ("start.expect", [], 'OPTIONS["start"]["expect"]: expected status codes from 200 to 299, or 303, got [].'),
         ("cancel.expect", [404], 'OPTIONS["cancel"]["expect"]: expected status codes'),
         ("start.key", "Idempotency Key", 'OPTIONS["start"]["key"]: expected the name of a header'),
         ("start.location", "Location:", 'OPTIONS["start"]["location"]: expected the name of a header'),

@@ -12,7 +12,7 @@ from progrock.exceptions import InvalidParams
 from progrock.protocol import State
 from progrock.services import Elsewhere, File, HTTPService, Order, Started
 from progrock.step import Look, Miss, Reading
-from tests.services.remote import Remote
+from tests.services.remote import HANG, Remote
 
 JOB = str(uuid.UUID(int=7))
 PLAIN: dict[str, Any] = {
@@ -566,10 +566,35 @@ async def test_a_path_has_parameters(remote: Remote, declare: Declare) -> None:
             service.clean({"thing": thing})
 
 
-async def test_credentials_are_shown_nowhere(declare: Declare, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_shown_nowhere(
+    remote: Remote, declare: Declare, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("RENDER_TOKEN", "s3cret-s3cret")
     service = declare(PLAIN, headers={"Authorization": "Bearer ${RENDER_TOKEN}"})
-    shown = [repr(service), *(repr(value) for value in vars(service).values()), repr(vars(service._api))]
-    shown.append(repr(await look(service)))
+    echo = "You sent Bearer s3cret-s3cret"
+    remote.say("POST /jobs", {"status": "broken", "error": {"message": echo}})
+    remote.say("GET /jobs/17", {"status": echo, "note": echo, "name": echo})
+    remote.say("GET /jobs/17", {"status": "COMPLETED", "output": {"sent": echo}})
+    shown = [repr(service), *(repr(value) for value in vars(service).values())]
+    shown += [repr(await service.start(Order(JOB, {}))), repr(await look(service)), repr(await look(service))]
+    shown += [record.getMessage() for record in caplog.records]
     assert not [each for each in shown if "s3cret" in each]
-    assert service._api.start.headers["Authorization"] == "Bearer s3cret-s3cret"
+    assert sum("You sent" in each for each in shown) == 4
+    assert {asked.headers["Authorization"] for asked in remote.asked} == {"Bearer s3cret-s3cret"}
+
+
+async def test_what_has_no_answer_in_time_costs_the_others_nothing(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/1", {"status": "running"})
+    remote.say("GET /jobs/2", HANG)
+    remote.say("GET /jobs/3", {"status": "queued"})
+    looks = await declare(PLAIN, timeout=300, connections=2).poll(["2", "1", "2", "3", "2", "2"])
+    assert [look for look in looks if isinstance(look, Reading)] == [Reading(State.RUNNING)]
+    assert {look.code for look in looks if isinstance(look, Miss)} == {"unreachable"}
+
+
+async def test_a_start_may_answer_with_a_redirect_to_the_job(remote: Remote, declare: Declare) -> None:
+    remote.say("POST /jobs", None, 303, text=b"<a>", Location="/jobs/7")
+    start = {"call": "POST /jobs", "json": "params", "location": "Location", "expect": [303]}
+    started = await declare(NO_STATE, start=start).start(Order(JOB, {}))
+    assert isinstance(started, Started)
+    assert started.remote == "jobs/7"
