@@ -91,7 +91,8 @@ class Reader:
                 _media(self._needed("file", job)) if done else None,
                 self._wait(job) if again is None else again,
             )
-        except (Senseless, OverflowError):
+        except (Senseless, ValueError, RecursionError):
+            # Text that cannot be told as JSON among them.
             return Miss("nonsense", "The service's answer made no sense.")
 
     def _needed(self, field: str, job: object) -> Any:
@@ -125,7 +126,12 @@ def _number(value: object) -> float | None:
     if isinstance(value, str):
         text = value.strip().removesuffix("%").rstrip()
         return float(text) if _NUMBER.fullmatch(text) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _text(value: object) -> str:
