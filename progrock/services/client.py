@@ -85,7 +85,7 @@ class Client:
 
         :param path: below the base URL, already quoted; it goes out as it is.
         :param json: what is sent.
-        :param sent: the same, if it is no JSON or encoded already: bytes, and their media type.
+        :param sent: the same, if it is no JSON or encoded already: bytes and media type; headers may replace that.
         :param expect: the status codes that carry an answer; any other is a miss.
         :param body: what an answer without JSON is: a miss, unless this says otherwise.
         """
@@ -190,7 +190,8 @@ class Client:
         if sent is None:
             return session.request(method, url, headers=headers, allow_redirects=False)
         body, kind = sent
-        headers = {**(headers or {}), "Content-Type": kind}
+        if not any(name.lower() == "content-type" for name in headers or ()):
+            headers = {**(headers or {}), "Content-Type": kind}
         return session.request(method, url, data=body, headers=headers, allow_redirects=False)
 
     def _session(self) -> aiohttp.ClientSession:

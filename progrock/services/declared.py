@@ -206,7 +206,7 @@ class Call:
             raise _mistake((name, "form"), "one of json and form", "both")
         if self._template.method in ("GET", "HEAD") and (self._json or self._form):
             raise _mistake((name, "json" if self._json else "form"), "none with GET", _shown(part.json or part.form))
-        self.headers = {**headers, **_headers((name, "headers"), part.headers)}
+        self.headers = _over(headers, _headers((name, "headers"), part.headers))
         self.needs = sorted(each.removeprefix("params.") for each in self._template.names if "." in each)
         """The parameters that must be there for the path."""
 
@@ -251,7 +251,8 @@ class Api:
 
     def __init__(self, form: Form) -> None:
         base_url = _base_url(form.base_url)
-        headers = {"Accept": "application/json", **_headers(("headers",), form.headers)}
+        given = _headers(("headers",), form.headers)
+        headers = _over({"Accept": "application/json"}, given)
         if form.start is None:
             raise _mistake(("start",), "the call that starts a job")
         if form.status is None and form.batch is None:
@@ -262,7 +263,9 @@ class Api:
         self.cancel = Call(form.cancel, "cancel", headers) if form.cancel else None
         self.find = Call(form.find, "find", headers) if form.find else None
         self.result = Call(form.result, "result", headers) if form.result else None
-        self.file = Call(form.file, "file", {**headers, "Accept": "*/*"}) if form.file else None
+        self.file = Call(form.file, "file", _over({"Accept": "*/*"}, given)) if form.file else None
+        if self.file and self.file.method != "GET":
+            raise _mistake(("file", "call"), '"GET /path"', _shown(form.file and form.file.call))
         self.client: dict[str, Any] = {
             "base_url": base_url,
             "timeout": form.timeout,
@@ -394,6 +397,12 @@ def _headers(path: tuple[str, ...], headers: Mapping[str, str]) -> dict[str, str
             raise ValueError(f"{_where(where)}: expected printable ASCII characters, got others.")
         made[name] = value
     return made
+
+
+def _over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with others over them, whatever their case."""
+    names = {name.lower() for name in above}
+    return {**{name: value for name, value in below.items() if name.lower() not in names}, **above}
 
 
 def _secrets(form: Form) -> set[str]:

@@ -121,7 +121,10 @@ class HTTPService(Service):
         look = self._read(call, reply, remote)
         if isinstance(look, Reading) and look.state.complete and look.state is not State.SUCCEEDED:
             return look
-        return await self._evidence(remote)
+        look = await self._evidence(remote)
+        # It was told, and has put the job away.
+        gone = isinstance(look, Miss) and look.code == "vanished"
+        return Reading(State.CANCELLED) if gone else look
 
     async def find(self, job: str) -> str | Miss | None:
         call = self._api.find

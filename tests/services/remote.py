@@ -22,6 +22,8 @@ class Asked(msgspec.Struct, frozen=True):
     path: str
     """As it stood in the request line, with its query."""
     headers: Mapping[str, str]
+    raw: list[tuple[str, str]]
+    """The headers, each as often as it came."""
     body: bytes
 
     @property
@@ -76,7 +78,8 @@ class Remote:
         self._answers[call].append(web.Response(body=body, status=status, headers=named))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        asked = Asked(request.method, request.raw_path, dict(request.headers), await request.read())
+        headers = list(request.headers.items())
+        asked = Asked(request.method, request.raw_path, dict(headers), headers, await request.read())
         self.asked.append(asked)
         answers = self._answers.get(f"{asked.method} {asked.path}")
         if not answers:

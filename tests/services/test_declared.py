@@ -119,6 +119,11 @@ def test_the_good_one_is_good() -> None:
         ("reading.total", "a", 'OPTIONS["reading"]["done"]: expected one, as there is total, got none.'),
         ("reading.file", "a", 'OPTIONS["file"]: expected a call'),
         ("file", {"call": "GET /x/{remote}"}, 'OPTIONS["reading"]["file"]: expected where the media type'),
+        (
+            "file",
+            {"call": "POST /x/{remote}"},
+            'OPTIONS["file"]["call"]: expected "GET /path", got \'POST /x/{remote}\'.',
+        ),
         ("states.done", "finished", 'OPTIONS["states"]["done"]: expected one of pending, running, succeeded, failed,'),
         ("states.done", "cancelling", 'OPTIONS["states"]["done"]: expected one of pending,'),
         ("timeout", 0, 'OPTIONS["timeout"]: expected `int` >= 1.'),

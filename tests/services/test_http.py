@@ -426,6 +426,18 @@ async def test_after_a_cancel_that_says_nothing_the_job_is_looked_at(
     assert await declare(PLAIN).cancel("17") == Reading(State.CANCELLED)
 
 
+async def test_a_cancel_that_was_heard_and_put_the_job_away_is_one(remote: Remote, declare: Declare) -> None:
+    remote.say("DELETE /jobs/17", None, 204)
+    assert await declare(PLAIN).cancel("17") == Reading(State.CANCELLED)
+    assert remote.calls == ["DELETE /jobs/17", "GET /jobs/17"]
+
+
+async def test_a_cancel_of_what_is_not_known_is_no_cancel(remote: Remote, declare: Declare) -> None:
+    look = await declare(PLAIN).cancel("17")
+    assert isinstance(look, Miss)
+    assert look.code == "vanished"
+
+
 async def test_a_cancel_that_is_refused_because_it_is_over_is_seen(remote: Remote, declare: Declare) -> None:
     remote.say("DELETE /jobs/17", None, 409)
     remote.say("GET /jobs/17", {"status": "COMPLETED", "output": 7})
@@ -552,6 +564,29 @@ async def test_a_form_is_sent_as_one(remote: Remote, declare: Declare) -> None:
     assert asked.body == f"jobid={JOB}&project=p&spider=a+b&x=1&x=2".encode()
     with pytest.raises(InvalidParams, match="'deep'"):
         service.clean({"deep": {}})
+
+
+async def test_headers_lie_over_each_other_whatever_their_case(remote: Remote, declare: Declare) -> None:
+    remote.say("POST /jobs", {"id": "17"})
+    start = {**PLAIN["start"], "headers": {"x-Who": "start", "content-type": "application/vnd.api+json"}}
+    service = declare(FILE, start=start, headers={"ACCEPT": "application/hal+json", "X-Who": "all"})
+    await service.start(Order(JOB, {}))
+    await look(service)
+    await service.open("17", {})
+    names = ("Accept", "X-Who", "Content-Type")
+    sent = [[[v for k, v in asked.raw if k.lower() == name.lower()] for name in names] for asked in remote.asked]
+    assert sent == [
+        [["application/hal+json"], ["start"], ["application/vnd.api+json"]],
+        [["application/hal+json"], ["all"], []],
+        [["application/hal+json"], ["all"], []],
+    ]
+
+
+async def test_a_file_is_asked_for_as_what_it_is(remote: Remote, declare: Declare) -> None:
+    service = declare(FILE)
+    await look(service)
+    await service.open("17", {})
+    assert [asked.headers["Accept"] for asked in remote.asked] == ["application/json", "*/*"]
 
 
 async def test_a_path_has_parameters(remote: Remote, declare: Declare) -> None:
