@@ -49,11 +49,13 @@ class Start(Part, frozen=True):
     :param key: name of a header that has the job's id, which makes a start sent twice one job out there.
     :param expect: status codes that mean that it was started.
     :param location: name of a header of the reply, whose URL is the service's name for the job.
+    :param named: whether the service takes the job's id, which the call gives it, as its own name for the job.
     """
 
     key: str | None = None
     expect: tuple[int, ...] = (200, 201, 202)
     location: str | None = None
+    named: bool = False
 
 
 class Status(Part, frozen=True):
@@ -279,6 +281,7 @@ class Api:
         self.cancelled = _codes(("cancel", "expect"), form.cancel.expect) if form.cancel else ()
         self.key = _header_name(("start", "key"), form.start.key)
         self.location = _header_name(("start", "location"), form.start.location)
+        self.named = form.start.named
         redirect = form.file.redirect if form.file else False
         self.redirect = bool(redirect)
         self.elsewhere = _expression(("file", "redirect"), redirect) if isinstance(redirect, str) else None
@@ -330,11 +333,14 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _check_fields(form: Form, fields: Any) -> None:
     location = form.start is not None and form.start.location is not None
+    named = form.start is not None and form.start.named
+    if location and named:
+        raise _mistake(("start", "location"), "one of location and named", "both")
     if "remote" not in fields:
-        if not location:
-            expected = 'where the service\'s name for the job is, or OPTIONS["start"]["location"]'
+        if not location and not named:
+            expected = 'where the service\'s name for the job is, or OPTIONS["start"]["location"], or ["named"]'
             raise _mistake(("reading", "remote"), expected)
-        for name, part in (("batch", form.batch), ("find", form.find)):
+        for name, part in (("batch", form.batch), ("find", None if named else form.find)):
             if part:
                 raise _mistake(("reading", "remote"), f'the name of a job, for OPTIONS["{name}"]')
     if location and form.batch:

@@ -73,7 +73,7 @@ class HTTPService(Service):
         if api.key:
             headers[api.key] = order.job
         values = {"job": order.job, "params": order.params, "hook": order.hook or None}
-        body: Body = "ignored" if api.location else "needed"
+        body: Body = "ignored" if api.location else "optional" if api.named else "needed"
         reply = await self._call(api.start, values, headers, expect=api.started, body=body)
         if isinstance(reply, Miss):
             # It is no job that is not known: it is the call.
@@ -87,7 +87,7 @@ class HTTPService(Service):
         if isinstance(reading, Miss):
             reading = Reading(State.RUNNING)
         name = self._named(reply, job, values)
-        if name is None or not name.isprintable() or len(name) > _NAME_MOST:
+        if name is None or not name.isprintable() or len(name) > _NAME_MOST or (api.named and state is State.FAILED):
             if state is State.FAILED:
                 return Miss("refused", reading.message or "The service refused to start it.", heard=False)
             return Miss("nonsense", f"The service's answer has no name for the job of at most {_NAME_MOST} characters.")
@@ -139,7 +139,7 @@ class HTTPService(Service):
             return _SENSELESS
         if found is None:
             return None
-        name = self._reader.name(found)
+        name = self._reader.name(found) or (job if self._api.named else None)
         return name or Miss("nonsense", "The service's answer has no name for the job.")
 
     async def open(self, remote: str, headers: Mapping[str, str]) -> File | Elsewhere | Miss:
@@ -184,6 +184,9 @@ class HTTPService(Service):
 
     def _named(self, reply: Reply, job: object, values: Mapping[str, Any]) -> str | None:
         """Return the service's name for a job that it has just started."""
+        if self._api.named:
+            ours: str = values["job"]
+            return ours if self._reader.name(job) in (None, ours) else None
         if self._api.location is None:
             return self._reader.name(job)
         path = self._http.below(reply.headers.get(self._api.location), self._api.start.path(values) or "/")

@@ -108,6 +108,44 @@ async def test_a_start_that_is_refused_in_a_200_is_a_refusal(remote: Remote, dec
     assert await declare(PLAIN).start(Order(JOB, {})) == Miss("refused", "No such thing.", heard=False)
 
 
+OURS: dict[str, Any] = {
+    "start": {"call": "PUT /jobs/{job}", "json": "params", "named": True},
+    "status": {"call": "GET /jobs/{remote}"},
+    "find": {"call": "GET /jobs/{job}", "at": "status"},
+    "reading": {"state": "status", "error": "why"},
+}
+
+
+async def test_a_service_may_take_our_name_for_the_job(remote: Remote, declare: Declare) -> None:
+    remote.say(f"PUT /jobs/{JOB}", status=201)
+    assert await declare(OURS).start(Order(JOB, {})) == Started(JOB, Reading(State.RUNNING))
+
+
+def test_a_name_is_ours_or_the_services(declare: Declare) -> None:
+    with pytest.raises(ValueError, match=r'^OPTIONS\["start"\]\["location"\]: expected one of location and named'):
+        declare({**OURS, "start": {**OURS["start"], "location": "Location"}})
+
+
+async def test_a_job_is_found_by_our_name_for_it(remote: Remote, declare: Declare) -> None:
+    service = declare(OURS)
+    assert await service.find(JOB) is None
+    remote.say(f"GET /jobs/{JOB}", {"status": None})
+    remote.say(f"GET /jobs/{JOB}", {"status": "running"})
+    assert [await service.find(JOB) for _ in range(2)] == [None, JOB]
+
+
+async def test_a_start_that_fails_under_our_name_is_a_refusal(remote: Remote, declare: Declare) -> None:
+    remote.say(f"PUT /jobs/{JOB}", {"status": "failed", "why": "No such thing."})
+    assert await declare(OURS).start(Order(JOB, {})) == Miss("refused", "No such thing.", heard=False)
+
+
+async def test_a_start_answered_with_another_name_than_ours_makes_no_sense(remote: Remote, declare: Declare) -> None:
+    remote.say(f"PUT /jobs/{JOB}", {"id": "17", "status": "running"})
+    answer = await declare({**OURS, "reading": {"remote": "id", "state": "status"}}).start(Order(JOB, {}))
+    assert isinstance(answer, Miss)
+    assert answer.code == "nonsense"
+
+
 @pytest.mark.parametrize(
     "body", [[], {}, None, {"id": ""}, {"id": "x" * 201}, {"id": "a\nb"}, {"id": True}, {"id": {}}]
 )
