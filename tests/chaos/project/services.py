@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from config.synth import SynthService
 from progrock.services import Client, Order, Started
@@ -35,16 +36,8 @@ class ChaosSynth(SynthService):
 class Keyless(Client):
     """Tells nobody the idempotency key."""
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-        expect: tuple[int, ...] = (200,),
-    ) -> Reply | Miss:
-        return await super().call(method, path, json=json, expect=expect)
+    async def call(self, method: str, path: str, **options: Any) -> Reply | Miss:
+        return await super().call(method, path, **options | {"headers": None})
 
 
 class PlainSynth(ChaosSynth):
@@ -53,5 +46,5 @@ class PlainSynth(ChaosSynth):
     finds = False
     starts_once = False
 
-    def __init__(self, base_url: str, **options: int) -> None:
+    def __init__(self, base_url: str, **options: Any) -> None:
         self.http = Keyless(base_url, **options)
