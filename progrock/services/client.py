@@ -55,7 +55,7 @@ class Client:
         hidden: Collection[str] = (),
     ) -> None:
         parts = urlsplit(base_url)
-        if "@" in parts.netloc:
+        if "@" in base_url:
             # Not shown: this is where a password would be.
             raise ValueError("Expected base_url without user and password (use headers), got some.")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from ..exceptions import InvalidParams
 from ..protocol import State
 from ..step import Look, Miss, Reading
+from .api import Api
 from .base import Elsewhere, File, Order, Service, Started
+from .call import Call
 from .client import Body, Client, Reply, retry_after
-from .declared import Call, declared
+from .declared import declared
 from .expression import Senseless
 from .template import inside
 
@@ -41,7 +43,7 @@ class HTTPService(Service):
     """
 
     def __init__(self, **options: Any) -> None:
-        self._api = api = declared(options)
+        self._api = api = Api(declared(options))
         self._reader = api.reader
         self._http = Client(**api.client)
         self._patience: float = api.client["timeout"] / 1000

@@ -352,7 +352,9 @@ def test_a_file_is_elsewhere_by_https_or_where_the_service_is(url: str, allowed:
     assert found == Elsewhere(url) if allowed else isinstance(found, Miss)
 
 
-@pytest.mark.parametrize("url", ["http://me:s3cret@x", "http://me:s3cret@x/?q", "http://s3cret@"])
+@pytest.mark.parametrize(
+    "url", ["http://me:s3cret@x", "http://me:s3cret@x/?q", "http://s3cret@", "http://me:s3cret/s3cret@x"]
+)
 def test_a_password_in_a_base_url_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ValueError, match="without user and password") as raised:
         Client(url)

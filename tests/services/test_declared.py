@@ -10,6 +10,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 from progrock.services import HTTPService, declared
+from progrock.services.api import Api
 
 GOOD: dict[str, Any] = {
     "base_url": "https://render.example.com/v1",
@@ -50,6 +51,13 @@ def says(options: dict[str, Any]) -> str:
 
 def test_the_good_one_is_good() -> None:
     assert HTTPService(**GOOD).batch == 250
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000", "HTTPS://Render.example.com/", "http://[::1]:80/a%20b", "http://10.0.0.1/a/b~c.d"]
+)
+def test_these_are_base_urls(url: str) -> None:
+    assert HTTPService(**changed("base_url", url))
 
 
 @pytest.mark.parametrize(
@@ -137,12 +145,13 @@ def test_the_good_one_is_good() -> None:
         ("base_url", "http://", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x/?a", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x/#a", 'OPTIONS["base_url"]: expected http(s)://'),
-        ("base_url", "http://x:99999", 'OPTIONS["base_url"]: expected http(s)://'),
+        ("base_url", "http://é", 'OPTIONS["base_url"]: expected http(s)://'),
+        ("base_url", "http://x:65536", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x:y", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://[x", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x/a b", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x/\r\n", 'OPTIONS["base_url"]: expected http(s)://'),
-        ("base_url", "http://x\\@y", 'OPTIONS["base_url"]: expected'),
+        ("base_url", "http://x\\@y", 'OPTIONS["base_url"]: expected no user and password in it'),
         ("headers", {"X Y": "z"}, 'OPTIONS["headers"]["X Y"]: expected the name of a header'),
         ("headers", {"X": "${PROGROCK_NOT_SET}"}, "expected the environment variable PROGROCK_NOT_SET, got none."),
     ],
@@ -166,6 +175,7 @@ def test_one_of_status_and_batch_is_needed() -> None:
     [
         ("base_url", "http://user:s3cret@x"),
         ("base_url", "http://user:s3cret@x:port/?q#f"),
+        ("base_url", "http://user:s3cret/s3cret@x"),
         ("base_url", "http://x/?key=s3cret"),
         ("headers", {"X": "s3cret\r\n"}),
         ("headers", {"X": "s3cret ${"}),
@@ -212,7 +222,7 @@ ready = "succeeded"
 
 @pytest.mark.usefixtures("preset")
 def test_a_preset_is_completed_key_by_key() -> None:
-    api = declared.declared(
+    form = declared.declared(
         {
             "preset": "press",
             "base_url": "https://x",
@@ -221,6 +231,7 @@ def test_a_preset_is_completed_key_by_key() -> None:
             "states": {"odd": "failed"},
         }
     )
+    api = Api(form)
     assert api.start.method == "POST"
     assert api.start.headers == {"Accept": "application/json", "Prefer": "respond-async", "X": "y"}
     assert api.cancel is None

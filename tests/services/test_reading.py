@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from progrock.protocol import State
 from progrock.services.answers import sane
-from progrock.services.declared import STATES
+from progrock.services.api import STATES
 from progrock.services.expression import Expression, Senseless
 from progrock.services.reading import Reader
 from progrock.services.template import Template

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from progrock.services import HTTPService, declared
-from progrock.services.declared import FORMS, NAMES, Fields, Form, Part
+from progrock.services.call import NAMES
+from progrock.services.declared import FORMS, Fields, Form, Part
 from tests.documents import ROOT, code
 
 REFERENCE = (ROOT / "docs/reference/services.md").read_text()
