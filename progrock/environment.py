@@ -23,3 +23,8 @@ def fill(text: str, environ: Mapping[str, str] = os.environ) -> str:
         return known
 
     return _NAMES.sub(value, text)
+
+
+def named(text: str) -> list[str]:
+    """Return the variables that a text names."""
+    return _NAMES.findall(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from progrock.environment import fill
+from progrock.environment import fill, named
 
 
 def test_names_are_filled_in() -> None:
@@ -22,3 +22,7 @@ def test_one_that_is_missing_is_named(environ: dict[str, str]) -> None:
 def test_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected \$\{NAME\}"):
         fill(text, {"A": "1"})
+
+
+def test_a_text_tells_what_it_names() -> None:
+    assert named("Bearer ${TOKEN}-${X_1} $Y ${}") == ["TOKEN", "X_1"]

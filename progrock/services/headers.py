@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
+from ..environment import fill, named
 from .declared import mistake, shown, where
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET_LEAST = 8
 
 
@@ -23,14 +23,12 @@ def filled(path: tuple[str, ...], headers: Mapping[str, str]) -> dict[str, str]:
     for name, text in headers.items():
         at = (*path, name)
         header_name(at, name)
-        for variable in _VARIABLE.findall(text):
-            if not os.environ.get(variable):
-                raise mistake(at, f"the environment variable {variable}")
-        if "${" in _VARIABLE.sub("", text):
-            raise ValueError(f"{where(at)}: expected ${{NAME}} for what the environment has, got another form.")
-        value = _VARIABLE.sub(lambda match: os.environ[match[1]], text)
+        try:
+            value = fill(text)
+        except ValueError as error:
+            raise ValueError(f"{where(at)}: {error}.") from None
         if not (value.isprintable() and value.isascii()):
-            raise ValueError(f"{where(at)}: expected printable ASCII characters, got others.")
+            raise mistake(at, "printable ASCII characters", "others")
         made[name] = value
     return made
 
@@ -43,7 +41,7 @@ def over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
 
 def secrets(headers: Iterable[Mapping[str, str]]) -> set[str]:
     """Return what headers have from the environment; a short word may stand anywhere, and is no secret."""
-    names = {name for each in headers for text in each.values() for name in _VARIABLE.findall(text)}
+    names = {name for each in headers for text in each.values() for name in named(text)}
     return {value for name in names if len(value := os.environ[name]) >= _SECRET_LEAST}
 
 

@@ -153,7 +153,11 @@ def test_these_are_base_urls(url: str) -> None:
         ("base_url", "http://x/\r\n", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x\\@y", 'OPTIONS["base_url"]: expected no user and password in it'),
         ("headers", {"X Y": "z"}, 'OPTIONS["headers"]["X Y"]: expected the name of a header'),
-        ("headers", {"X": "${PROGROCK_NOT_SET}"}, "expected the environment variable PROGROCK_NOT_SET, got none."),
+        (
+            "headers",
+            {"X": "${PROGROCK_NOT_SET}"},
+            "expected ${PROGROCK_NOT_SET} to be set in the environment, got nothing.",
+        ),
     ],
 )
 def test_a_mistake_is_named(path: str, value: object, expected: str) -> None:
