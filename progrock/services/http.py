@@ -28,6 +28,7 @@ A = TypeVar("A")
 
 _NAME_MOST = 200
 _SEEN_MOST = 10_000
+_TAG_MOST = 200
 _STANDS = (200, 201, 202, 204, 303, 304)
 """Status codes that say how a job stands."""
 _LATE = Miss("unreachable", "The service did not answer in time.")
@@ -100,10 +101,11 @@ class HTTPService(Service):
 
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
         call, size = self._api.batch, self._api.size
+        end = asyncio.get_running_loop().time() + self._patience
         if call is None:
-            return [look or _LATE for look in await self._side_by_side(self._look, remotes)]
+            return [look or _LATE for look in await self._side_by_side(self._look, remotes, end)]
         parts = [remotes[at : at + size] for at in range(0, len(remotes), size)]
-        answers = await self._side_by_side(partial(self._look_at_many, call), parts)
+        answers = await self._side_by_side(partial(self._look_at_many, call, end), parts, end)
         return [look for part, looks in zip(parts, answers, strict=True) for look in looks or [_LATE] * len(part)]
 
     async def cancel(self, remote: str) -> Look:
@@ -241,12 +243,12 @@ class HTTPService(Service):
         tag = reply.headers.get("ETag")
         self._seen.pop(path, None)
         # What is over is not asked for again.
-        if tag and len(tag) <= 200 and not look.state.complete:
+        if tag and len(tag) <= _TAG_MOST and tag.isascii() and tag.isprintable() and not look.state.complete:
             self._seen[path] = tag, look
             if len(self._seen) > _SEEN_MOST:
                 self._seen.popitem(last=False)
 
-    async def _look_at_many(self, call: Call, remotes: Sequence[str]) -> list[Look]:
+    async def _look_at_many(self, call: Call, end: float, remotes: Sequence[str]) -> list[Look]:
         reply = await self._call(call, {"remotes": list(remotes)})
         if isinstance(reply, Miss):
             # It is no job that is not known: it is the call.
@@ -263,7 +265,8 @@ class HTTPService(Service):
         looks = [self._reader.read(jobs[name], None, again) if name in jobs else gone for name in remotes]
         if self._api.result is None:
             return looks
-        whole = await self._side_by_side(lambda pair: self._with_result(*pair), list(zip(remotes, looks, strict=True)))
+        pairs = list(zip(remotes, looks, strict=True))
+        whole = await self._side_by_side(lambda pair: self._with_result(*pair), pairs, end)
         return [look or _LATE for look in whole]
 
     async def _with_result(self, remote: str, look: Look) -> Look:
@@ -283,8 +286,14 @@ class HTTPService(Service):
         (look,) = await self.poll([remote])
         return look
 
-    async def _side_by_side(self, ask: Callable[[Q], Awaitable[A]], questions: Sequence[Q]) -> list[A | None]:
-        """Ask all, as many at once as there are connections; None for what is not answered in the time of one call."""
+    async def _side_by_side(
+        self, ask: Callable[[Q], Awaitable[A]], questions: Sequence[Q], end: float
+    ) -> list[A | None]:
+        """Ask all, as many at once as there are connections.
+
+        :param end: when to stop asking, by the loop's clock. Who asks one question waits for its answer.
+        :returns: the answers in that order, None where there was no time for one.
+        """
         if len(questions) == 1:
             return [await ask(questions[0])]
         answers: list[A | None] = [None] * len(questions)
@@ -295,7 +304,7 @@ class HTTPService(Service):
                 answers[at] = await ask(question)
 
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience), asyncio.TaskGroup() as group:
+            async with asyncio.timeout_at(end), asyncio.TaskGroup() as group:
                 for _ in range(min(self._connections, len(questions))):
                     group.create_task(ask_on())
         return answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.cookiejar
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -33,6 +34,8 @@ async def test_ten_minutes_from_nothing_to_a_printed_book(tmp_path: Path) -> Non
     run("-m", "django", "startproject", "shop", ".")
     with (tmp_path / "shop/settings.py").open("a") as settings:
         settings.write(code(PAGE, "settings").replace("8901", str(press_port)))
+        # What the wheel has inside the app is beside it here.
+        settings.write(f"STATICFILES_DIRS = [{str(ROOT / 'frontend/static')!r}]\n")
     for name in ("asgi", "urls"):
         (tmp_path / f"shop/{name}.py").write_text(code(PAGE, name))
     (tmp_path / "press.py").write_text(code(PAGE, "press").replace("8901", str(press_port)))
@@ -60,7 +63,10 @@ async def test_ten_minutes_from_nothing_to_a_printed_book(tmp_path: Path) -> Non
         press.spawn()
         server.spawn()
         await until(answers, within=20)
-        assert "<prog-rock job=" in get("/order/")
+        page = get("/order/")
+        assert "<prog-rock job=" in page
+        (script,) = re.findall(r'src="([^"]+\.js)"', page)
+        assert "customElements.define" in get(script)
         await until(lambda: shelf()[0][2] > 0, within=20)
         await until(lambda: shelf()[0][1] == "succeeded", within=20)
         assert shelf() == [["Close to the Edge", "succeeded", 100, {"pages": 10}]]

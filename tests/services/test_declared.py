@@ -115,6 +115,7 @@ def test_these_are_base_urls(url: str) -> None:
         ("batch.size", 0, 'OPTIONS["batch"]["size"]: expected `int` >= 1.'),
         ("find.at", "jobs[0", 'OPTIONS["find"]["at"]: expected a JMESPath expression'),
         ("reading.remote", GONE, 'OPTIONS["reading"]["remote"]: expected where the service\'s name for the job is'),
+        ("reading.state", None, 'OPTIONS["reading"]["state"]: expected how a job stands, for OPTIONS["batch"]'),
         ("reading.state", "", "expected a JMESPath expression, got '', which is empty."),
         ("reading.state", "a b", "got 'a b', which cannot be read at column 3 (Unexpected token)."),
         ("reading.state", "'a", "got \"'a\", which cannot be read at column 1 (Unclosed ' delimiter)."),

@@ -300,6 +300,15 @@ async def test_an_entity_tag_saves_the_answer(remote: Remote, declare: Declare) 
     assert [asked.headers.get("If-None-Match") for asked in remote.asked] == [None, '"a"', '"a"', None]
 
 
+@pytest.mark.parametrize("tag", ["x" * 201, "\x80", ""])
+async def test_an_entity_tag_that_cannot_be_is_let_be(remote: Remote, declare: Declare, tag: str) -> None:
+    remote.say("GET /jobs/17", {"status": "running"}, ETag=tag)
+    service = declare(PLAIN)
+    for _ in range(2):
+        assert await look(service) == Reading(State.RUNNING)
+    assert "If-None-Match" not in remote.asked[1].headers
+
+
 async def test_a_304_that_was_not_asked_for_makes_no_sense(remote: Remote, declare: Declare) -> None:
     remote.say("GET /jobs/17", None, 304)
     assert (await miss(declare(PLAIN))).code == "nonsense"
@@ -663,6 +672,21 @@ async def test_what_has_no_answer_in_time_costs_the_others_nothing(remote: Remot
     looks = await declare(PLAIN, timeout=300, connections=2).poll(["2", "1", "2", "3", "2", "2"])
     assert [look for look in looks if isinstance(look, Reading)] == [Reading(State.RUNNING)]
     assert {look.code for look in looks if isinstance(look, Miss)} == {"unreachable"}
+
+
+async def test_a_result_that_hangs_costs_the_others_nothing(remote: Remote, declare: Declare) -> None:
+    fields = {"remote": "id", "state": "status"}
+    options = {**BATCH, "reading": fields, "result": {"call": "GET /jobs/{remote}/results"}}
+    options["batch"] = {**BATCH["batch"], "size": 9}
+    remote.say(
+        "POST /jobs/status", {"jobs": [{"id": n, "status": "COMPLETED"} for n in (1, 2)] + [{"id": 3, "status": 0}]}
+    )
+    remote.say("GET /jobs/1/results", HANG)
+    remote.say("GET /jobs/2/results", 7)
+    looks = await declare(options, timeout=300).poll(["1", "2", "3"])
+    assert isinstance(looks[0], Miss)
+    assert looks[0].code == "unreachable"
+    assert looks[1:] == [Reading(State.SUCCEEDED, result=7), Reading(State.RUNNING)]
 
 
 async def test_a_start_may_answer_with_a_redirect_to_the_job(remote: Remote, declare: Declare) -> None:
