@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import override_settings
 
-from progrock import embedded, jobs
+from progrock import jobs
 from progrock.delay import Relay
 from progrock.embedded import Engine
 from progrock.protocol import Snapshot, State
 from progrock.services import File, HTTPService, Order, Started
 from progrock.step import Look, Miss, Reading
+from progrock.testing import drain, rock
 from tests.conftest import until
 from tests.synth.process import SynthProcess
 
@@ -178,8 +178,6 @@ async def engine(
     process: SynthProcess, transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Engine]:
     monkeypatch.setattr(Relay, "last_message", 0.01)
-    if connection.vendor != "sqlite":
-        monkeypatch.setattr(embedded, "_lock_path", lambda: None)
     declared = {
         "BACKEND": "progrock.services.HTTPService",
         "OPTIONS": {"base_url": f"{process.url}/v1", **BATCH},
@@ -225,3 +223,13 @@ async def test_a_cancel_by_settings_alone() -> None:
     await until(moved)
     await jobs.acancel(job, owner="me")
     assert (await end_of(job)).state is State.CANCELLED
+
+
+@pytest.mark.django_db
+def test_tests_of_others_need_no_service() -> None:
+    declared = {"BACKEND": "progrock.services.HTTPService", "OPTIONS": {"base_url": "http://127.0.0.1:1", **BATCH}}
+    with override_settings(PROGROCK={"SERVICES": {"synth": declared}}), rock() as remote:
+        job = jobs.start(params={"seed": 3}, owner="me").job
+        (ended,) = drain()
+    assert (ended.job, ended.state) == (job, State.SUCCEEDED)
+    assert remote.starts == {job: 1}
