@@ -316,6 +316,7 @@ async def test_a_credential_that_an_answer_brings_back_is_not_shown(serve: Serve
         ("https://x", "https://x/jobs/7?a=%2F#f", "/jobs/7?a=%2F"),
         ("https://x:443/v1", "https://x/v1/jobs/7", "/jobs/7"),
         ("https://x/v1", "/v1/jobs/7", "/jobs/7"),
+        ("https://x/v1", "https://X/v1/jobs/7", "/jobs/7"),
         ("https://x/v1", "7", "/jobs/7"),
         ("https://x/v1", "http://x/v1/jobs/7", None),
         ("https://x/v1", "https://x:444/v1/jobs/7", None),

@@ -351,7 +351,7 @@ async def test_a_redirect_to_what_was_made_is_an_end(remote: Remote, declare: De
 
 
 @pytest.mark.parametrize(
-    "place", ["https://elsewhere.example/made/7", "//elsewhere.example/x", "/v2/made", "../../made"]
+    "place", ["https://elsewhere.example/made/7", "//elsewhere.example/x", "/v2/made", "../../made", "/v1/%2e%2e/made"]
 )
 async def test_a_redirect_to_elsewhere_is_an_end_and_not_followed(remote: Remote, declare: Declare, place: str) -> None:
     remote.say("GET /v1/ops/7", None, 303, Location=place)
@@ -563,6 +563,14 @@ FILE = {
 async def test_there_is_a_file_or_not(remote: Remote, declare: Declare, media: object, kept: str | None) -> None:
     remote.say("GET /jobs/17", {"status": "COMPLETED", "media": media})
     assert (await reading(declare(FILE))).file == kept
+
+
+async def test_only_what_has_succeeded_has_a_result_and_a_file(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "output": 7, "media": "audio/wav"})
+    remote.say("GET /jobs/17", {"status": "broken", "output": 7, "media": "audio/wav"})
+    service = declare(FILE)
+    assert await look(service) == Reading(State.RUNNING)
+    assert await look(service) == Reading(State.FAILED)
 
 
 async def test_a_file_is_streamed_through(remote: Remote, declare: Declare) -> None:
