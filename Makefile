@@ -7,6 +7,7 @@
 # make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 STRIKES=5 FREEZE=6 SEED= ONLY="names of faults"
 #             and show that the run can fail                     SABOTAGE=1
 # make lock   renew requirements/ and package-lock.json
+# make remotes  install the services of others that the tests run
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -14,13 +15,13 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test test-faults test-rest bench bench-delay bench-jobs chaos lock lint chromium redis postgres clean
+.PHONY: rock test test-faults test-rest bench bench-delay bench-jobs chaos lock lint chromium redis postgres remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
-test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres lint
+test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres remotes lint
 	$(BIN)/npm --silent test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
@@ -61,6 +62,8 @@ lock: .venv/test.installed
 		--generate-hashes --no-header --no-annotate -o requirements/run.txt
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate -o requirements/test.txt
+	$(BIN)/uv pip compile -q --group remotes --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate -o requirements/remotes.txt
 	$(BIN)/npm install --omit-lockfile-registry-resolved --package-lock-only
 
 .venv/bin/pip:
@@ -79,6 +82,15 @@ lock: .venv/test.installed
 	@echo "Installing what the tests need"
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@ .venv/run.installed
+
+# The services that the tests run for real; what they need is no business of ours, nor of what we need.
+remotes: .venv-remotes/installed
+
+.venv-remotes/installed: requirements/remotes.txt | .venv/bin/pip
+	@echo "Installing the services that the tests run"
+	@test -e .venv-remotes/bin/pip || $(BIN)/python -m venv .venv-remotes
+	@.venv-remotes/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/remotes.txt
+	@touch $@
 
 node_modules/.package-lock.json: package-lock.json .venv/test.installed
 	@echo "Installing the JavaScript type checker"
@@ -108,4 +120,4 @@ postgres:
 	echo "The tests need PostgreSQL: sudo apt-get install postgresql" >&2; exit 1
 
 clean:
-	rm -rf .venv node_modules var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-remotes node_modules var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
