@@ -24,7 +24,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_has_the_browser_files_and_nothing_of_the_demo(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     shipped = {f"progrock/static/progrock/{path.name}" for path in (ROOT / "frontend/static/progrock").iterdir()}
+    shipped |= {f"progrock/services/presets/{path.name}" for path in (ROOT / "progrock/services/presets").iterdir()}
     assert shipped <= names
+    assert "progrock/services/presets/scrapyd.toml" in names
     assert {"progrock/py.typed", "progrock/migrations/0001_initial.py", "progrock/delay/memory.py"} <= names
     assert all(name.startswith(("progrock/", "django_progrock-")) for name in names)
     assert "progrock/templates/progrock/ended.txt" in names
