@@ -86,10 +86,12 @@ lock: .venv/test.installed
 # The services that the tests run for real; what they need is no business of ours, nor of what we need.
 remotes: .venv-remotes/installed
 
-.venv-remotes/installed: requirements/remotes.txt | .venv/bin/pip
+# uv takes seconds where pip takes minutes, but does not know what pip has been told of proxies and mirrors.
+.venv-remotes/installed: requirements/remotes.txt | .venv/test.installed
 	@echo "Installing the services that the tests run"
 	@test -e .venv-remotes/bin/pip || $(BIN)/python -m venv .venv-remotes
-	@.venv-remotes/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/remotes.txt
+	@$(BIN)/uv pip install -q --python .venv-remotes/bin/python --require-hashes -r requirements/remotes.txt || \
+		.venv-remotes/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/remotes.txt
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json .venv/test.installed
