@@ -26,6 +26,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param interval_most: the same of a job that takes long: it is a fiftieth of what it has taken so far.
     :param net: the same at least, from the service's first answer on, where it calls back when there is something to
         see: looks in between are a safety net. None where it does not.
+    :param unwatched: the least from one look to the next while no client watches the job; None makes no difference.
     :param retry: the first back-off after a look without an answer; doubled each time, up to `retry_most`. The delay is
         a random part of it, so that many jobs do not come back together.
     :param patience: how long the service may leave us without an answer before the job fails.
@@ -43,6 +44,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interval: int = 1_000
     interval_most: int = 10_000
     net: int | None = None
+    unwatched: int | None = None
     retry: int = 500
     retry_most: int = 30_000
     patience: int = 600_000
@@ -115,6 +117,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     :param strikes: how many misses in a row had that code.
     :param unsure: whether a call to start it may have been heard without our knowing what came of it.
     :param deadline: milliseconds that this job may take, 0 if that is the policy's to say.
+    :param put_off: whether its last look was put off, because its service takes no more calls yet.
     :param usual: milliseconds that jobs of its service usually take, 0 if nobody knows.
     :param pace: what is known of when it will end.
     :param tell: whether its start has named somebody who is to be told of its end.
@@ -129,6 +132,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     strikes: int = 0
     unsure: bool = False
     deadline: int = 0
+    put_off: bool = False
     usual: int = 0
     pace: Pace = Pace()
     tell: bool = False
@@ -168,15 +172,20 @@ def expired(run: Run, policy: Policy, now: int) -> Run | None:
     return fail(run, "expired", f"It could not be started within {_duration(policy.expiry)}.", now)
 
 
-def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Decision:
+def decide(
+    run: Run, look: Look, policy: Policy, now: int, jitter: float, *, spread: bool = False, watched: bool = True
+) -> Decision:
     """Return what follows from one look.
 
     :param now: the store's time.
     :param jitter: a random number from 0 to 1.
+    :param spread: whether jobs that began together are to be looked at one by one, as a call can ask for one only.
+    :param watched: whether a client watches the job.
     """
     if isinstance(look, Miss):
         return _missed(run, look, policy, now, jitter)
-    run = replace(run, answered=now, miss="", strikes=0)
+    first = run.snapshot.heard is None
+    run = replace(run, answered=now, miss="", strikes=0, put_off=False)
     snapshot = replace(
         run.snapshot,
         misses=0,
@@ -196,14 +205,39 @@ def decide(run: Run, look: Look, policy: Policy, now: int, jitter: float) -> Dec
         moved = _ms(now)
     stalled = _ms(now) - moved > policy.stall
     rest = left(pace, now)
-    interval = _interval(policy, now - run.started, rest)
+    delay = _interval(policy, now - run.started, rest)
     # Not before the second answer: a callback that overtook the first found nobody to tell. Nor while a cancel waits.
-    if policy.net and run.snapshot.heard is not None and snapshot.state is not State.CANCELLING:
-        interval = max(interval, policy.net)
-    delay = max(interval, min(look.again or 0, policy.retry_most))
-    delay = min(delay, _deadline(run, policy) - (now - run.started) // 1000 + 1)
+    if policy.net and not first and snapshot.state is not State.CANCELLING:
+        delay = max(delay, policy.net)
+    if spread:
+        # Half an interval around the first look, a quarter around the others: in a few looks they are anywhere.
+        delay = max(1, round(delay * (1 + (jitter - 0.5) * (1.0 if first else 0.5))))
+    if policy.unwatched and not watched:
+        delay = max(delay, policy.unwatched)
+    delay = max(1, min(max(delay, look.again or 0), _rest(run, policy, now)))
     snapshot = replace(snapshot, percent=percent, left=rest, moved=moved, stalled=stalled)
     return Decision(_show(replace(run, snapshot=snapshot, pace=pace), now, delay), delay)
+
+
+def put_off(run: Run, policy: Policy, now: int, delay: int) -> Decision:
+    """Return what follows from a look that was not taken, because the service takes no more calls yet.
+
+    It is no miss: nobody was asked. But a deadline holds, and who cancels does not wait for ever.
+
+    :param now: the store's time.
+    :param delay: milliseconds until it is this job's turn.
+    """
+    if _overdue(run, policy, now):
+        return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
+    rest = _rest(run, policy, now)
+    if run.snapshot.state is State.CANCELLING:
+        patience = policy.cancel_patience - (now - run.answered) // 1000
+        if patience < 0:
+            untold = "Cancelled, but the service may go on with it: it takes no more calls yet."
+            return Decision(cancelled(run, untold, now), 0)
+        rest = min(rest, patience + 1)
+    delay = max(1, min(delay, rest))
+    return Decision(_show(replace(run, put_off=True), now, delay), delay)
 
 
 def _interval(policy: Policy, elapsed: int, rest: int | None) -> int:
@@ -222,7 +256,7 @@ def soonest(run: Run, policy: Policy) -> int:
     However often a service calls, it is asked no more often than the policy has it; and one in trouble is left alone
     for as long as it would have been.
     """
-    return (run.snapshot.due or 0) if run.miss else run.snapshot.at + policy.interval
+    return (run.snapshot.due or 0) if run.miss or run.put_off else run.snapshot.at + policy.interval
 
 
 def too_soon(run: Run, policy: Policy, now: int) -> Decision | None:
@@ -230,7 +264,7 @@ def too_soon(run: Run, policy: Policy, now: int) -> Decision | None:
     delay = soonest(run, policy) - _ms(now)
     if policy.net is None or not run.remote or delay <= 0:
         return None
-    if not run.miss:
+    if not run.miss and not run.put_off:
         delay = min(delay, policy.interval)  # a row's clock may be ahead of the store's
     return Decision(replace(run, snapshot=replace(run.snapshot, due=_ms(now) + delay)), delay)
 
@@ -250,6 +284,9 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     misses = run.snapshot.misses + 1
     strikes = run.strikes + 1 if miss.code == run.miss else 1
     cancelling = run.snapshot.state is State.CANCELLING
+    if not run.snapshot.misses and run.snapshot.due is not None:
+        # Until the look was due the silence was ours: we did not ask.
+        run = replace(run, answered=max(run.answered, min(now, run.snapshot.due * 1000)))
     silence = (now - run.answered) // 1000
     if cancelling and (silence > policy.cancel_patience or miss.code in ("vanished", "refused")):
         return Decision(cancelled(run, f"Cancelled, but the service may go on with it: {miss.message}", now), 0)
@@ -268,10 +305,11 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     delay = max(int(back_off * jitter), miss.again or 0)
     # Whatever it asks for, nobody waits beyond the moment in which this would be given up.
     patience = policy.cancel_patience if cancelling else policy.patience
-    rest = min(run.answered + patience * 1000, run.started + _deadline(run, policy) * 1000) - now
-    delay = max(1, min(delay, rest // 1000 + 1))
+    rest = (run.answered + patience * 1000 - now) // 1000 + 1
+    delay = max(1, min(delay, rest, _rest(run, policy, now)))
     snapshot = replace(run.snapshot, misses=misses, message=miss.message, left=None, stalled=False)
-    return Decision(_show(replace(run, miss=miss.code, strikes=strikes, snapshot=snapshot), now, delay), delay)
+    run = replace(run, miss=miss.code, strikes=strikes, put_off=False, snapshot=snapshot)
+    return Decision(_show(run, now, delay), delay)
 
 
 def _end(run: Run, reading: Reading, now: int) -> Run:
@@ -331,6 +369,11 @@ def _deadline(run: Run, policy: Policy) -> int:
 
 def _overdue(run: Run, policy: Policy, now: int) -> bool:
     return now - run.started > _deadline(run, policy) * 1000
+
+
+def _rest(run: Run, policy: Policy, now: int) -> int:
+    """Return the milliseconds until the job is overdue."""
+    return _deadline(run, policy) - (now - run.started) // 1000 + 1
 
 
 def _deadline_message(run: Run, policy: Policy) -> str:

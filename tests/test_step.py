@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from progrock.protocol import Snapshot, State
-from progrock.step import Look, Miss, Policy, Reading, Run, anew, begin, cancelled, decide, expired, fail, too_soon
+from progrock.step import (
+    Look,
+    Miss,
+    Policy,
+    Reading,
+    Run,
+    anew,
+    begin,
+    cancelled,
+    decide,
+    expired,
+    fail,
+    put_off,
+    too_soon,
+)
+
 
 NOW = 1_795_000_000_000_000
 SECOND = 1_000_000
@@ -382,9 +397,71 @@ def test_a_job_that_is_not_answered_ends_at_its_deadline_too() -> None:
     assert run.snapshot.error.code == "deadline"
 
 
-def test_a_service_cannot_ask_for_more_than_the_longest_back_off() -> None:
-    _, delay = look_at(begun(), Reading(State.RUNNING, 1, again=3_600_000))
-    assert delay == POLICY.retry_most
+def test_a_service_that_asks_for_long_is_obeyed_up_to_the_deadline() -> None:
+    assert look_at(begun(), Reading(State.RUNNING, 1, again=120_000))[1] == 120_000
+    assert look_at(begun(), Reading(State.RUNNING, 1, again=3_600_000))[1] == 599_001
+
+
+def test_silence_that_was_ours_takes_no_patience_from_the_service() -> None:
+    run, delay = look_at(begun(), Reading(State.RUNNING, 1, again=300_000))
+    miss = Miss("unreachable", "Nobody there.")
+    run, _ = look_at(run, miss, 302 * SECOND)
+    assert (run.snapshot.state, delay) == (State.RUNNING, 300_000)
+    assert not look_at(run, miss, 361 * SECOND)[0].snapshot.complete
+    assert look_at(run, miss, 362 * SECOND)[0].snapshot.message.startswith("Gave up after 61 seconds")
+
+
+def test_jobs_that_began_together_are_soon_looked_at_at_any_time() -> None:
+    jitters = [n / 100 for n in range(101)]
+
+    def delays(run: Run) -> list[int]:
+        return [decide(run, Reading(State.RUNNING), POLICY, NOW, jitter, spread=True).delay for jitter in jitters]
+
+    assert (min(delays(begun())), delays(begun())[50], max(delays(begun()))) == (100, 200, 300)
+    looked_at, _ = look_at(begun(), Reading(State.RUNNING), 0)
+    assert (min(delays(looked_at)), delays(looked_at)[50], max(delays(looked_at))) == (150, 200, 250)
+    assert decide(begun(), Reading(State.RUNNING, again=5_000), POLICY, NOW, 0.0, spread=True).delay == 5_000
+    assert {decide(begun(), Reading(State.RUNNING), POLICY, NOW, jitter).delay for jitter in jitters} == {200}
+
+
+def test_a_job_that_nobody_watches_is_looked_at_seldom_if_the_policy_says_so() -> None:
+    for unwatched, watched, delay in ((None, False, 200), (30_000, True, 200), (30_000, False, 30_000)):
+        policy = replace(POLICY, unwatched=unwatched)
+        assert decide(begun(), Reading(State.RUNNING), policy, NOW, 0.5, watched=watched).delay == delay
+    late = decide(replace(begun(), deadline=9_000), Reading(State.RUNNING), policy, NOW, 0.5, watched=False)
+    assert late.delay == 9_001
+
+
+def test_a_look_that_is_put_off_is_no_miss() -> None:
+    before, _ = look_at(begun(30), Reading(State.RUNNING, 31, "Working"))
+    decision = put_off(before, POLICY, NOW + 2 * SECOND, 5_000)
+    run = decision.run
+    assert decision.delay == 5_000
+    assert run.put_off
+    assert (run.answered, run.snapshot.misses, run.snapshot.message) == (before.answered, 0, "Working")
+    assert run.snapshot.due == (NOW + 7 * SECOND) // 1000
+    assert run.snapshot.seq > before.snapshot.seq
+    assert not look_at(run, Reading(State.RUNNING, 32), 7 * SECOND)[0].put_off
+    assert not look_at(run, Miss("unreachable", "Nobody."), 7 * SECOND)[0].put_off
+
+
+def test_a_look_that_is_put_off_for_long_fails_no_job() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING))
+    run = put_off(run, POLICY, NOW + 2 * SECOND, 300_000).run
+    run, _ = look_at(run, Miss("unreachable", "Nobody."), 303 * SECOND)
+    assert run.snapshot.state is State.RUNNING
+
+
+def test_a_deadline_and_a_cancel_hold_though_looks_are_put_off() -> None:
+    run = replace(begun(), deadline=5_000)
+    assert put_off(run, POLICY, NOW + 3 * SECOND, 60_000).delay == 2_001
+    over = put_off(run, POLICY, NOW + 6 * SECOND, 60_000).run.snapshot
+    assert over.error is not None
+    assert over.error.code == "deadline"
+    assert put_off(cancelling(), POLICY, NOW + 20 * SECOND, 60_000).delay == 10_001
+    stopped = put_off(cancelling(), POLICY, NOW + 31 * SECOND, 60_000).run.snapshot
+    assert stopped.state is State.CANCELLED
+    assert "may go on with it" in stopped.message
 
 
 def test_no_time_left_is_promised_while_the_service_is_silent() -> None:
