@@ -16,6 +16,7 @@ from .step import Policy
 from .tell import Addressee, check_declared
 
 MEMORY = "memory://"
+_RATE_LEAST = 1e-5
 _HOSTS = r"(?:[^@/\s]*@)?[^@/,?\s]+:\d+(?:,[^@/,?\s]+:\d+)*"
 _STORES = {
     "memory://": r"memory://",
@@ -27,6 +28,32 @@ _STORES = {
 }
 
 
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many calls a service gets, from all workers together.
+
+    :param rate: calls a second; 0 is any number.
+    :param burst: how many of them may be made at once after a quiet while; 0 is those of one second, and 1 at least.
+    :param concurrency: how many may be under way at the same time; 0 is any number.
+    """
+
+    rate: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    burst: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    concurrency: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+    def __post_init__(self) -> None:
+        if not self.rate and not self.concurrency:
+            raise ValueError("LIMITS must have a rate (calls a second) or a concurrency (calls at a time), got neither")
+        if self.burst and not self.rate:
+            raise ValueError(f"LIMITS must have a rate for its burst of {self.burst}, got none")
+        if self.rate and self.rate < _RATE_LEAST:
+            raise ValueError(f"LIMITS must have a rate of at least {_RATE_LEAST} (one call a day), got {self.rate}")
+
+    @property
+    def burst_or_rate(self) -> float:
+        """How many calls may be made at once."""
+        return self.burst or max(1.0, self.rate)
+
+
 class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="upper"):
     """One service.
 
@@ -35,6 +62,7 @@ class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     :param policy: how to look at its jobs; keys as in :class:`~progrock.step.Policy`, in lower case.
     :param hook: how it calls back, if it does; keys as in :mod:`progrock.hooks`, in lower case.
     :param tell: who is told when one of its jobs ends; keys as in :class:`~progrock.tell.Addressee`.
+    :param limits: how many calls it gets; keys as in :class:`Limit`, in lower case. None is any number.
     """
 
     backend: str
@@ -42,6 +70,7 @@ class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     policy: Policy = Policy()
     hook: HookConf | None = None
     tell: tuple[Addressee, ...] = ()
+    limits: Limit | None = None
 
     def __post_init__(self) -> None:
         if self.hook is not None:

@@ -27,7 +27,7 @@ _AWAY = (RedisError, RedisClusterException, OSError, AttributeError)
 
 class _Script:
     def __init__(self, path: Path) -> None:
-        self.load((_LUA / "prelude.lua").read_text() + path.read_text())
+        self.load(path.with_name("prelude.lua").read_text() + path.read_text())
 
     def load(self, text: str) -> None:
         self.text = text
@@ -61,13 +61,17 @@ class Scripts:
 
     :param connect: makes a client for the running event loop.
     :param tags: of the shards.
+    :param folder: where the scripts are, and a prelude that stands before each.
+    :param keys: the names of the keys that they are given, behind the tag.
     """
 
-    def __init__(self, connect: Connect, tags: Sequence[str]) -> None:
+    def __init__(
+        self, connect: Connect, tags: Sequence[str], *, folder: Path = _LUA, keys: Sequence[str] = _KEYS
+    ) -> None:
         self._connect = connect
         self._tags = tags
-        self._keys = {tag: [f"{tag}:{name}" for name in _KEYS] for tag in tags}
-        self._scripts = {path.stem: _Script(path) for path in _LUA.glob("*.lua") if path.stem != "prelude"}
+        self._keys = {tag: [f"{tag}:{name}" for name in keys] for tag in tags}
+        self._scripts = {path.stem: _Script(path) for path in folder.glob("*.lua") if path.stem != "prelude"}
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
 
     async def run(self, name: str, tag: str, *arguments: Any) -> Any:
@@ -83,7 +87,7 @@ class Scripts:
             except NoScriptError:
                 return await heed(client.eval(script.text, len(keys), *keys, tag, *arguments))
         except _AWAY as error:
-            if "WRONGTYPE" in str(error) and name != "mend":
+            if "WRONGTYPE" in str(error) and name != "mend" and "mend" in self._scripts:
                 aside = await self.run("mend", tag)
                 logger.error("Keys of the wrong type are put aside, as %s.", ", ".join(map(repr, aside)) or "none")
             raise StoreAway(f"{name}: {error or type(error).__name__}") from error

@@ -1,0 +1,18 @@
+"""What all processes know together so as not to bother a service: how many calls it has had, and who watches."""
+
+from .limits import Answer, Ask, Limits
+from .memory import MemoryAudience, MemoryLimits
+from .redis import RedisAudience, RedisLimits, scripts
+from .watched import Audience
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Audience",
+    "Limits",
+    "MemoryAudience",
+    "MemoryLimits",
+    "RedisAudience",
+    "RedisLimits",
+    "scripts",
+]

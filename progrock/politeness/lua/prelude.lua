@@ -1,0 +1,16 @@
+-- What stands before every script of this folder: the names of the keys, and the clock.
+--
+--   KEYS[1]  bucket   HASH  of a service: tokens, calls that may be made at once; at, when that was so; turn, when the next
+--                           turn is that has not been promised; took, microseconds that a call takes
+--   KEYS[2]  permits  HASH  of a service: name -> "<calls under way> <when they end by themselves>"
+--   KEYS[3]  marks    ZSET  job, or "all of <owner>" -> when the mark ends
+--
+-- Every script gets ARGV[1], the tag of its keys. All times are whole microseconds of Redis TIME.
+
+local bucket, permits, marks = KEYS[1], KEYS[2], KEYS[3]
+local call = redis.call
+
+local function now()
+    local host = call('TIME')
+    return host[1] * 1000000 + host[2]
+end
