@@ -393,7 +393,7 @@ def _newest(row: Job, entry: Entry | None) -> Snapshot:
 
 def _speaks(run: Run) -> bool:
     """Whether an entry knows more than the row."""
-    return bool(run.answered) and not run.blank
+    return bool(run.answered or run.put_off) and not run.blank
 
 
 def _ms(time: datetime) -> int:

@@ -15,11 +15,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from .conf import Conf, parse
+from .conf import Conf, Limit, parse
 from .delay import DelayStore, Lease, MemoryStore, RedisStore
 from .delay.entry import to_channel
+from .delay.memory import wall_clock
+from .delay.scripts import Scripts
 from .exceptions import UnknownService
 from .hooks import Hook
+from .politeness import Audience, Limits, MemoryAudience, MemoryLimits, RedisAudience, RedisLimits, scripts
 from .services import Service
 from .step import Policy
 
@@ -114,6 +117,36 @@ def hook_url(name: str, job: str) -> str:
     return f"{public.rstrip('/')}/hooks/{quote(name, safe='')}/{job}/{query}"
 
 
+def limit(name: str) -> Limit | None:
+    """Return how many calls a service gets, None if any number."""
+    declared = conf().services.get(name)
+    return declared.limits if declared else None
+
+
+@cache
+def _polite() -> Scripts:
+    limited = [name for name, each in conf().services.items() if each.limits is not None]
+    return scripts(conf().store, limited)
+
+
+@cache
+def limits() -> Limits:
+    """Return the limits: those of all workers together."""
+    return MemoryLimits(clock or wall_clock()) if conf().embedded else RedisLimits(_polite())
+
+
+@cache
+def audience() -> Audience:
+    """Return who is watched, as all web processes have it together."""
+    return MemoryAudience(clock or wall_clock()) if conf().embedded else RedisAudience(_polite())
+
+
+@cache
+def counts_watchers() -> bool:
+    """Return whether a policy makes a difference between jobs that are watched and those that are not."""
+    return any(each.policy.unwatched for each in conf().services.values())
+
+
 async def hand_over(leases: Sequence[Lease]) -> None:
     """Send fresh entries straight to the workers; what gets lost here comes due after its hand-off lease."""
     await get_channel_layer(WORK_LAYER).send(CHANNEL, to_channel(leases))
@@ -124,14 +157,20 @@ async def aclose() -> None:
     for each in _services.pop(asyncio.get_running_loop(), {}).values():
         await each.aclose()
     await store().aclose()
+    if not conf().embedded:
+        await _polite().aclose()
+
+
+def forget() -> None:
+    """Forget what was made from the settings."""
+    for each in (conf, store, hooks, _polite, limits, audience, counts_watchers):
+        each.cache_clear()
+    _services.clear()
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == "PROGROCK":
-        conf.cache_clear()
-        store.cache_clear()
-        hooks.cache_clear()
-        _services.clear()
+        forget()
 
 
 setting_changed.connect(_forget)

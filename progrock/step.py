@@ -219,14 +219,18 @@ def decide(
     return Decision(_show(replace(run, snapshot=snapshot, pace=pace), now, delay), delay)
 
 
-def put_off(run: Run, policy: Policy, now: int, delay: int) -> Decision:
+def put_off(run: Run, policy: Policy, now: int, delay: int, *, begun: bool = True) -> Decision:
     """Return what follows from a look that was not taken, because the service takes no more calls yet.
 
     It is no miss: nobody was asked. But a deadline holds, and who cancels does not wait for ever.
 
     :param now: the store's time.
     :param delay: milliseconds until it is this job's turn.
+    :param begun: whether its first step was taken; of one that waits for it, no clock runs but that of its expiry.
     """
+    if not begun:
+        delay = max(1, min(delay, policy.expiry - (_ms(now) - run.snapshot.created) + 1))
+        return Decision(_show(replace(run, put_off=True, started=0, answered=0), now, delay), delay)
     if _overdue(run, policy, now):
         return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
     rest = _rest(run, policy, now)

@@ -130,6 +130,7 @@ class ScriptedService(Service):
 
     finds = True
     starts_once = True
+    batch = 250
 
     def __init__(self, like: str = "", options: Mapping[str, Any] | None = None) -> None:
         self._like: Service | None = import_string(like)(**(options or {})) if like else None
@@ -177,7 +178,7 @@ class ScriptedService(Service):
 
 @contextmanager
 def rock() -> Iterator[Remote]:
-    """Have everything in this process: your services scripted, their policies as they are, store and layers in memory.
+    """Have everything in this process: your services scripted, policies and limits as they are, the rest in memory.
 
     :returns: the remote, new, with the clock of the schedule as its `clock`.
     """
@@ -190,6 +191,7 @@ def rock() -> Iterator[Remote]:
             "POLICY": msgspec.structs.asdict(each.policy),
             "HOOK": each.hook and msgspec.to_builtins(each.hook),
             "TELL": msgspec.to_builtins(each.tell),
+            "LIMITS": each.limits and msgspec.structs.asdict(each.limits),
         }
         for name, each in registry.conf().services.items()
     }

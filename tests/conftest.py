@@ -21,8 +21,7 @@ from tests.until import until as until
 def fresh() -> None:
     """Give each test layers, a store and services of its own, and let it hear of trouble."""
     channel_layers.backends = {}
-    registry.conf.cache_clear()
-    registry.store.cache_clear()
+    registry.forget()
     history.forget()
     trouble.forget()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from math import ceil
+from typing import Any
 
 import msgspec
 from django.db import DataError, IntegrityError
@@ -23,7 +23,6 @@ from msgspec.structs import replace
 
 from .. import outbox, reconcile, registry, signals, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
-from ..delay.finish import stopping
 from ..exceptions import UnknownService
 from ..history import ausual
 from ..jobs import UNFINISHED, UNREADABLE, snapshot_of
@@ -33,8 +32,9 @@ from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
 from ..services.answers import checked, each_of, sane
-from ..step import Decision, Miss, Run, anew, begin, cancelled, decide, expired, fail, too_soon
+from ..step import Decision, Miss, Run, anew, begin, cancelled, decide, expired, fail, put_off, too_soon
 from ..writes import Writes
+from .calls import Calls, Room
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +42,9 @@ _decode = msgspec.msgpack.Decoder(Run | Sweep | Deliver).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 Outcomes = AsyncGenerator[tuple[Lease, Outcome], None]
-T = TypeVar("T")
-
 _GIVEN_UP = frozenset({"deadline", "lost", "nonsense"})
 """Ends of our own making: the job may go on out there. Of a service that is not to be reached it is no use to ask."""
-CALL_MOST = 12
-"""Seconds that any adapter has for an answer; a client gives up earlier by default, and says why."""
+_UNKNOWN = "Cancelled, but the service may go on with it: it cannot be asked for it."
 
 
 class Shown(Again, frozen=True, kw_only=True):
@@ -65,6 +62,7 @@ class JobWorker(SelfReschedulingConsumer):
         super().__init__(registry.store())
         self._writes = Writes()
         self._outbox = Outbox(self._writes, self.holds)
+        self._calls = Calls()
         # What the entry of a start says from its call on, should the step break off: the service may have heard it.
         self._starting: dict[str, bytes] = {}
 
@@ -179,19 +177,6 @@ class JobWorker(SelfReschedulingConsumer):
         """Take the same step again soon. It is no attempt more: those count what goes wrong in looking at this job."""
         return Again(random.randint(500, 2_000), attempt=lease.attempt, nudged=lease.nudged)
 
-    async def _ask(self, call: Awaitable[T]) -> T | Miss:
-        """Await a service's answer, which is a miss if it does not come, or the adapter raises."""
-        try:
-            async with asyncio.timeout(CALL_MOST):
-                return await call
-        except TimeoutError:
-            return Miss("unreachable", "The service did not answer in time.")
-        except (Exception, asyncio.CancelledError) as error:
-            if stopping(error):
-                raise
-            logger.exception("An adapter failed.")
-            return Miss("nonsense", "Something went wrong on our side.")
-
     async def _sweep(self, lease: Lease, sweep: Sweep) -> Outcomes:
         state, delay = await reconcile.sweep(sweep, lease.at)
         yield lease, Again(delay, _encode(state))
@@ -241,10 +226,10 @@ class JobWorker(SelfReschedulingConsumer):
         if not begun and (late := expired(run, policy, lease.at)):
             return self._finish(lease, late)
         if lease.nudged and lease.attempt == 1 and (later := too_soon(run, policy, lease.at)):
-            return self._put_off(lease, later)
+            return self._soon(lease, later)
         return run if run.remote else self._start(lease, run, row)
 
-    async def _put_off(self, lease: Lease, later: Decision) -> Outcomes:
+    async def _soon(self, lease: Lease, later: Decision) -> Outcomes:
         yield lease, Again(later.delay, _encode(later.run))
 
     async def _start(self, lease: Lease, run: Run, row: Job) -> Outcomes:
@@ -256,6 +241,20 @@ class JobWorker(SelfReschedulingConsumer):
         # Who wrote the intent may have died before it learned, or said, what came of the call.
         # A row that lost its intent, with the last second of its database, is no proof that there was none.
         unsure = run.unsure or (row.started is not None and (lease.attempt > 1 or not run.snapshot.seq))
+        begun = row.started is not None
+        room = await self._calls.room(row.service, 1, lease.at, due=int(run.put_off))
+        with room:
+            if room.waits:
+                later = self._put_off(lease, replace(run, unsure=unsure), room.waits[0], begun=begun)
+                stream = self._settle_all([(lease, later)])
+            else:
+                stream = self._start_now(lease, run, row, service, room, unsure=unsure)
+            async for outcome in stream:
+                yield outcome
+
+    async def _start_now(
+        self, lease: Lease, run: Run, row: Job, service: Service, room: Room, *, unsure: bool
+    ) -> Outcomes:
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
@@ -273,18 +272,19 @@ class JobWorker(SelfReschedulingConsumer):
         if not self.holds(lease):
             return
         self._starting[lease.key] = _encode(replace(run, unsure=True))
-        answer = await self._begin(service, row, unsure=unsure)
+        answer = await self._begin(service, row, unsure=unsure) if room.calls else room.answer()
+        room.heard(answer)
         if isinstance(answer, Miss):
             if answer.code == "start_unknown":
                 stream = self._finish(lease, fail(run, answer.code, answer.message, lease.at))
             else:
                 run = replace(run, unsure=unsure or answer.heard)
                 self._starting[lease.key] = _encode(run)
-                stream = self._settle_all([(lease, self._decide(lease, run, answer))])
+                stream = self._settle_all([(lease, self._decide(lease, run, answer, service))])
         else:
             # Not answered: the next step reads the row.
             self._starting[lease.key] = _encode(replace(run, remote=answer.remote, answered=0))
-            decision = self._decide(lease, replace(run, remote=answer.remote), answer.reading)
+            decision = self._decide(lease, replace(run, remote=answer.remote), answer.reading, service)
             stream = self._settle_all([(lease, decision)])
             # Nobody else's: a start that came twice must not take the place of the one that is looked at.
             mine = primary().filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
@@ -292,7 +292,7 @@ class JobWorker(SelfReschedulingConsumer):
                 # It ended, or began another time, while we started it. What is the finished one's is not touched.
                 done = primary().filter(pk=row.pk, state=State.SUCCEEDED, remote=answer.remote)
                 if not await done.aexists():
-                    await self._ask(service.cancel(answer.remote))
+                    await self._stop(service, row.service, answer.remote)
                 yield lease, Again(0, attempt=lease.attempt, nudged=True)
                 return
         async for outcome in stream:
@@ -302,12 +302,15 @@ class JobWorker(SelfReschedulingConsumer):
         """Start the job out there, unless it has been."""
         key = str(row.pk)
         if unsure and service.finds:
-            found = await self._ask(service.find(key))
-            if found is not None:
+            found = await self._calls.ask(service.find(key))
+            if found is None:
+                self._calls.owe(row.service)
+            else:
                 return found if isinstance(found, Miss) else checked(Started(found))
         elif unsure and not service.starts_once and registry.policy(row.service).unknown_start == "fail":
             return Miss("start_unknown", "It may have been started, and the service cannot be asked for it.")
-        return checked(await self._ask(service.start(Order(key, row.params, registry.hook_url(row.service, key)))))
+        order = Order(key, row.params, registry.hook_url(row.service, key))
+        return checked(await self._calls.ask(service.start(order)))
 
     async def _cancel(self, lease: Lease, run: Run, *, begun: bool = True) -> Outcomes:
         """Tell the service to stop, and again at each step until it says that it has."""
@@ -319,44 +322,102 @@ class JobWorker(SelfReschedulingConsumer):
             stream = self._finish(lease, cancelled(run, "Cancelled before it began.", lease.at))
         elif service is None:
             stream = self._unconfigured(lease, run)
+        elif not run.remote and not service.finds:
+            stream = self._finish(lease, cancelled(run, _UNKNOWN, lease.at))
         else:
-            remote: object = run.remote
-            if not remote and service.finds:
-                remote = await self._ask(service.find(run.snapshot.job))
-            if remote == "":
-                unknown = "Cancelled, but the service may go on with it: it cannot be asked for it."
-                stream = self._finish(lease, cancelled(run, unknown, lease.at))
-            elif remote is None:
-                stream = self._finish(lease, cancelled(run, "Cancelled.", lease.at))
-            elif not isinstance(remote, str):
-                stream = self._settle_all([(lease, self._decide(lease, run, remote))])
-            else:
-                look = await self._ask(service.cancel(remote))
-                stream = self._settle_all([(lease, self._decide(lease, replace(run, remote=remote), look))])
+            with await self._calls.room(run.snapshot.service, 1, lease.at, first=True) as room:
+                if room.waits:
+                    decision = self._put_off(lease, run, room.waits[0])
+                elif room.calls:
+                    decision = await self._tell_to_end(lease, run, service, room)
+                else:
+                    decision = self._decide(lease, run, room.answer(), service)
+            stream = self._settle_all([(lease, decision)])
         async for outcome in stream:
             yield outcome
 
+    async def _tell_to_end(self, lease: Lease, run: Run, service: Service, room: Room) -> Decision:
+        """Make the call, and before it the one that finds out what the service calls the job."""
+        if not run.remote:
+            remote = await self._calls.ask(service.find(run.snapshot.job))
+            if not isinstance(remote, str) or not remote:
+                room.heard(remote)
+                if remote is None or remote == "":
+                    return Decision(cancelled(run, "Cancelled." if remote is None else _UNKNOWN, lease.at), 0)
+                return self._decide(lease, run, remote, service)
+            run = replace(run, remote=remote)
+            self._calls.owe(run.snapshot.service)
+        look = await self._calls.ask(service.cancel(run.remote))
+        room.heard(look)
+        return self._decide(lease, run, look, service)
+
+    async def _stop(self, service: Service, name: str, remote: str) -> None:
+        """Tell a service to stop what nobody waits for any more: once, as no step comes after this one."""
+        if self._calls.dead(name):
+            logger.warning("%r is not told to stop %s: it does not answer.", name, remote)
+            return
+        self._calls.owe(name)
+        await self._calls.ask(service.cancel(remote))
+
     async def _poll(self, name: str, batch: Sequence[tuple[Lease, Run]]) -> Outcomes:
-        """Look at all jobs of one service with one call."""
+        """Look at all jobs of one service, with as few calls as it takes, and no more than it gets."""
         service = self._service(name)
-        remotes = [run.remote for _, run in batch]
-        looks = each_of(await self._ask(service.poll(remotes)), len(batch)) if service else None
-        if looks is None:
+        if service is None:
             stream = merge([self._unconfigured(lease, run) for lease, run in batch])
-        elif not isinstance(looks, Miss):
-            decided = [(each[0], self._decide(*each, look)) for each, look in zip(batch, looks, strict=True)]
-            stream = self._settle_all(decided)
-        elif looks.code == "nonsense" and len(batch) > 1:
-            # One of them upsets the adapter: only that one shall suffer.
-            stream = merge([self._guard([each[0]], self._poll(name, [each])) for each in batch])
         else:
-            stream = self._settle_all([(each[0], self._decide(*each, looks)) for each in batch])
+            size = max(1, service.batch)
+            # Whose turn was promised goes before who comes new.
+            batch = sorted(batch, key=lambda each: not each[1].put_off)
+            due = ceil(sum(run.put_off for _, run in batch) / size)
+            room = await self._calls.room(name, ceil(len(batch) / size), batch[0][0].at, due=due)
+            if room.probing:
+                # Not always the same job, which may be what the service stumbles over.
+                random.shuffle(batch)
+            most = room.calls * size
+            stream = self._look(service, name, batch[:most], room)
+            if most < len(batch):
+                stream = merge([stream, self._settle_all(self._without(service, batch[most:], room))])
         async with aclosing(stream) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
-    def _decide(self, lease: Lease, run: Run, look: object) -> Decision:
-        return decide(run, sane(look), registry.policy(run.snapshot.service), lease.at, random.random())
+    def _without(
+        self, service: Service, batch: Sequence[tuple[Lease, Run]], room: Room
+    ) -> Sequence[tuple[Lease, Decision]]:
+        """Decide for those for whom there is no room."""
+        size = max(1, service.batch)
+        later = [
+            (lease, self._put_off(lease, run, room.waits[number // size]))
+            for number, (lease, run) in enumerate(batch[: len(room.waits) * size])
+        ]
+        answered = batch[len(room.waits) * size :]
+        return later + [(each[0], self._decide(*each, room.answer(), service)) for each in answered]
+
+    async def _look(self, service: Service, name: str, batch: Sequence[tuple[Lease, Run]], room: Room) -> Outcomes:
+        """Make the calls that there is room for."""
+        if not batch:
+            return
+        with room:
+            looks = each_of(await self._calls.ask(service.poll([run.remote for _, run in batch])), len(batch))
+            room.heard(*_by_call(looks, max(1, service.batch), room.calls))
+        if isinstance(looks, Miss) and looks.code == "nonsense" and len(batch) > 1:
+            # One of them upsets the adapter: only that one shall suffer.
+            stream = merge([self._guard([each[0]], self._poll(name, [each])) for each in batch])
+        else:
+            each_look = [looks] * len(batch) if isinstance(looks, Miss) else looks
+            stream = self._settle_all(
+                [(each[0], self._decide(*each, look, service)) for each, look in zip(batch, each_look, strict=True)]
+            )
+        async with aclosing(stream) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+    def _decide(self, lease: Lease, run: Run, look: object, service: Service) -> Decision:
+        policy = registry.policy(run.snapshot.service)
+        return decide(run, sane(look), policy, lease.at, random.random(), spread=service.batch <= 1)
+
+    def _put_off(self, lease: Lease, run: Run, delay: int, *, begun: bool = True) -> Decision:
+        return put_off(run, registry.policy(run.snapshot.service), lease.at, delay, begun=begun)
 
     async def _settle_all(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
         """Turn decisions into outcomes. Those that go on do not wait for those that end."""
@@ -437,7 +498,7 @@ class JobWorker(SelfReschedulingConsumer):
         await self._signal(signals.finished, snapshot)
         service = self._service(snapshot.service)
         if service is not None and remote and snapshot.error and snapshot.error.code in _GIVEN_UP:
-            await self._ask(service.cancel(remote))
+            await self._stop(service, snapshot.service, remote)
 
     async def _signal(self, signal: Signal, snapshot: Snapshot) -> None:
         if not signal.has_listeners(Job):
@@ -455,6 +516,14 @@ class JobWorker(SelfReschedulingConsumer):
     def _unconfigured(self, lease: Lease, run: Run) -> Outcomes:
         message = f"The service {run.snapshot.service!r} is not set up here any more."
         return self._finish(lease, fail(run, "config", message, lease.at))
+
+
+def _by_call(looks: Sequence[object] | Miss, size: int, calls: int) -> Iterator[object]:
+    """Return one look for each call: that of a job which was answered, if there is one."""
+    for number in range(calls):
+        some = [looks] if isinstance(looks, Miss) else looks[number * size : (number + 1) * size]
+        silent = [look for look in some if isinstance(look, Miss) and look.code == "unreachable"]
+        yield silent[0] if silent and len(silent) == len(some) else None
 
 
 def _time(microseconds: int) -> datetime:

@@ -26,22 +26,25 @@ class Breaker:
         self._failures = 0
         self._rounds = 0
         self._at = 0
+        # When the back-off ends, what the service asked for, and the wait for a probe's end; 0 if there is none.
         self._until = 0
+        self._hold = 0
         self._probing = 0
         self._message = ""
 
     @property
     def open(self) -> bool:
         """Whether calls are held back, but for a probe."""
-        return self._until > 0
+        return self._until > 0 or self._hold > 0
 
     def admit(self, calls: int, now: int) -> int:
         """Return how many of so many calls may be made now. Where one is a probe, its end must be told."""
-        if not self._until or not calls:
+        if not self.open or not calls:
             return calls
         if now < self._at - _SLACK:
-            self._until = self._probing = self._at = now
-        if now < max(self._until, self._probing):
+            self._until = self._at = now
+            self._hold = self._probing = 0
+        if now < max(self._until, self._hold, self._probing):
             return 0
         self._probing = now + PROBE_MOST
         return 1
@@ -51,13 +54,15 @@ class Breaker:
 
         :param jitter: a random number from 0 to 1, by which looks are spread over the half second after the probe.
         """
-        rest = max(0, self._until - now) // 1000
+        rest = max(0, max(self._until, self._hold) - now) // 1000
         again = 1 + rest + int(_ASK_AGAIN * jitter) if rest else _ASK_AGAIN
         return Miss("unreachable", self._message, again, heard=False)
 
-    def heard(self) -> None:
-        """Note that the service has answered a call."""
+    def heard(self, now: int) -> None:
+        """Note that the service has answered a call. What it asked for stands: others were still under way."""
         self._failures = self._rounds = self._until = self._probing = 0
+        if now >= self._hold:
+            self._hold = 0
 
     def failed(self, miss: Miss, policy: Policy, now: int, jitter: float) -> None:
         """Note that it has not answered one.
@@ -69,8 +74,8 @@ class Breaker:
         self._message = miss.message
         probe, self._probing = self._probing, 0
         if miss.again:
-            self._until = max(self._until, now + miss.again * 1000)
-        elif probe or (not self._until and self._failures >= FAILURES):
+            self._hold = max(self._hold, now + miss.again * 1000)
+        elif probe or (not self.open and self._failures >= FAILURES):
             back_off = min(policy.retry_most, policy.retry * 2 ** min(self._rounds, 20))
             self._rounds += 1
             self._until = max(self._until, now + int(back_off * (1 + jitter) / 2 * 1000))

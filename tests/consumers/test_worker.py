@@ -462,7 +462,7 @@ async def test_a_slow_listener_holds_up_nobody_else(remote: Remote) -> None:
 
 
 async def test_an_adapter_that_never_answers_is_a_miss(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.consumers.worker.CALL_MOST", 0.05)
+    monkeypatch.setattr("progrock.consumers.calls.CALL_MOST", 0.05)
     remote.default = [RUNNING]
     job = (await jobs.astart(owner="me")).job
     await until(lambda: remote.polls)

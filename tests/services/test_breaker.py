@@ -26,7 +26,7 @@ def test_some_failures_in_a_row_open_it_and_others_do_not() -> None:
         for _ in range(FAILURES - 1):
             breaker.failed(DEAD, POLICY, NOW, 1.0)
         assert breaker.admit(1_000, NOW) == 1_000
-        breaker.heard()
+        breaker.heard(NOW)
     assert not breaker.open
     assert opened().open
     assert opened().admit(1_000, NOW) == 0
@@ -37,7 +37,7 @@ def test_one_call_is_the_probe_and_the_next_waits_for_its_end() -> None:
     assert breaker.admit(7, NOW + 999 * MS) == 0
     assert breaker.admit(7, NOW + SECOND) == 1
     assert breaker.admit(7, NOW + 2 * SECOND) == 0
-    breaker.heard()
+    breaker.heard(NOW + 2 * SECOND)
     assert breaker.admit(7, NOW + 2 * SECOND) == 7
 
 
@@ -79,6 +79,16 @@ def test_a_service_that_says_when_is_held_until_then_by_one_word() -> None:
     breaker.failed(Miss("unreachable", "Busy.", again=3_000), POLICY, NOW + 60 * SECOND, 1.0)
     assert breaker.admit(9, NOW + 63 * SECOND - 1) == 0
     assert breaker.admit(9, NOW + 63 * SECOND) == 1
+
+
+def test_answers_to_calls_that_were_under_way_do_not_end_what_was_asked_for() -> None:
+    breaker = Breaker()
+    breaker.failed(Miss("unreachable", "Busy.", again=60_000), POLICY, NOW, 0.0)
+    breaker.heard(NOW + SECOND)
+    assert breaker.admit(9, NOW + 59 * SECOND) == 0
+    assert breaker.admit(9, NOW + 60 * SECOND) == 1
+    breaker.heard(NOW + 61 * SECOND)
+    assert breaker.admit(9, NOW + 61 * SECOND) == 9
 
 
 @pytest.mark.parametrize("shorter", [DEAD, Miss("unreachable", "Busy.", again=1_000)])
