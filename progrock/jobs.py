@@ -304,7 +304,9 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     key = _key(job)
     mine = primary().filter(pk=key, owner=owner, state__in=[State.PENDING, State.RUNNING])
     with _available():
-        asked = await _written(lambda: mine.update(state=State.CANCELLING, changed=timezone.now()), lambda: _nudge(key))
+        asked = await _written(
+            lambda: mine.update(state=State.CANCELLING, changed=timezone.now()), lambda: _nudge([key])
+        )
     snapshot = await aget(key, owner=owner)
     if asked and not snapshot.complete:
         # The entry says so only after its next step.
@@ -312,12 +314,22 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     return snapshot
 
 
-async def _nudge(key: str) -> None:
-    """Have a job looked at now. If that fails, the reconciler finds out that it has not heard."""
+async def ahasten(snapshots: Sequence[Snapshot]) -> None:
+    """Have jobs looked at now, since somebody has come to watch: those that are looked at seldom while nobody does.
+
+    :param snapshots: of the jobs.
+    """
+    waiting = [each.job for each in snapshots if not each.complete and registry.policy(each.service).unwatched]
+    if waiting:
+        await _nudge(waiting)
+
+
+async def _nudge(keys: Sequence[str]) -> None:
+    """Have jobs looked at now. If that fails, the reconciler finds out who has not heard of a cancel."""
     try:
-        await registry.store().nudge([key])
+        await registry.store().nudge(keys)
     except StoreAway as error:
-        logger.warning("Job %s is cancelled late: %s", key, error)
+        logger.warning("Jobs are looked at late: %s: %s", ", ".join(keys), error)
 
 
 start = door(astart, registry.aclose)

@@ -11,13 +11,16 @@ import asyncio
 import logging
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import msgspec
 from channels.layers import get_channel_layer
 
+from . import registry
+from .delay import trouble
+from .politeness import topic
 from .protocol import Snapshot, encode
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,8 @@ SHARDS = 4
 """More of them cost the workers a call each and batch; fewer make each web process decode what nobody there watches."""
 REJOIN = 10
 """Seconds after which the hub joins its groups again: layers forget members."""
+MARK = 30_000
+"""Milliseconds that a mark of what is watched lasts; it is made again with each rejoin."""
 
 
 class Update(msgspec.Struct, frozen=True, array_like=True):
@@ -85,12 +90,17 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()
 
-    async def watch(self, owner: str, job: str, sink: Sink) -> None:
-        """Hand the job's updates to `sink` from now on; with an empty `job`, those of all of its owner's."""
-        if (owner, job) not in self._sinks:
+    async def watch(self, owner: str, job: str, sink: Sink) -> bool:
+        """Hand the job's updates to `sink` from now on; with an empty `job`, those of all of its owner's.
+
+        :returns: whether workers thought that nobody watches. If no policy makes a difference of it, they never do.
+        """
+        new = (owner, job) not in self._sinks
+        if new:
             self._topics[_group(owner)] += 1
         self._sinks[owner, job].add(sink)
         await self._settle_group(_group(owner))
+        return new and any(await self._mark([(owner, job)]))
 
     async def unwatch(self, owner: str, job: str, sink: Sink) -> None:
         """Undo a watch."""
@@ -133,13 +143,25 @@ class Hub:
 
     def _hand_out(self, message: dict[str, Any]) -> None:
         for update in _decode(message["updates"]):
-            for topic in ((update.owner, update.job), (update.owner, "")):
-                for sink in tuple(self._sinks.get(topic, ())):
+            for watch in ((update.owner, update.job), (update.owner, "")):
+                for sink in tuple(self._sinks.get(watch, ())):
                     sink.deliver(update)
+
+    async def _mark(self, watched: Sequence[tuple[str, str]]) -> Sequence[bool]:
+        """Let workers know what is watched, if they care; return of each whether that is new to them."""
+        if not registry.counts_watchers():
+            return ()
+        try:
+            async with asyncio.timeout(1):
+                return await registry.audience().mark([topic(*each) for each in watched], MARK)
+        except Exception as error:
+            trouble.say(logger, "Workers do not learn who watches: %r", error)
+            return ()
 
     async def _rejoin(self) -> None:
         while True:
             await asyncio.sleep(REJOIN)
+            await self._mark(list(self._sinks))
             for group in list(self._topics):
                 try:
                     await self._layer.group_add(group, self._channel)

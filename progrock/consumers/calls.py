@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from .. import registry
 from ..delay.finish import stopping
+from ..services.answers import sane
 from ..services.breaker import Breaker
 from ..step import Miss
 from .turns import Turn, Turns
@@ -69,7 +70,8 @@ class Room:
         if self._left:
             return
         policy, now = registry.policy(self._service), self._now + self._took()
-        for look in looks:
+        for each in looks:
+            look = sane(each) if isinstance(each, Miss) else each
             if isinstance(look, Miss) and look.code == "unreachable":
                 self._breaker.failed(look, policy, now, random.random())
             else:

@@ -159,8 +159,10 @@ class Receiver(AsyncWebsocketConsumer):
             case Retry():
                 await self._answer("accepted", await self._retry(str(action.job)), action.ref)
             case ListJobs():
-                await self._watch(ALL)
+                new = await self._watch(ALL)
                 snapshots = await jobs.alist_mine(owner=self._owner)
+                if new:
+                    await jobs.ahasten(snapshots)
                 for snapshot in snapshots:
                     self._note(snapshot.job, snapshot.seq, snapshot.complete)
                 await self.send(jobs_frame(snapshots, _now(), action.ref))
@@ -191,24 +193,29 @@ class Receiver(AsyncWebsocketConsumer):
 
     async def _follow(self, job: str) -> Snapshot:
         """Watch a job, and only then read it: nothing falls between the two."""
-        await self._watch(job)
+        new = await self._watch(job)
         try:
-            return await jobs.aget(job, owner=self._owner)
+            snapshot = await jobs.aget(job, owner=self._owner)
         except NotFound:
             await self._unwatch(job)
             raise
+        if new:
+            await jobs.ahasten([snapshot])
+        return snapshot
 
     def _room_for_a_watch(self) -> None:
         if ALL not in self._watches and len(self._watches) >= WATCHES_MOST:
             raise TooMany(f"Expected at most {WATCHES_MOST} watches on a socket, got one more.")
 
-    async def _watch(self, job: str) -> None:
+    async def _watch(self, job: str) -> bool:
+        """Watch a job; return whether workers thought that nobody does."""
         # Who watches all of theirs watches this one too.
-        if not self._watches & {job, ALL}:
-            if job != ALL:
-                self._room_for_a_watch()
-            self._watches.add(job)
-            await hub().watch(self._owner, job, self)
+        if self._watches & {job, ALL}:
+            return False
+        if job != ALL:
+            self._room_for_a_watch()
+        self._watches.add(job)
+        return await hub().watch(self._owner, job, self)
 
     async def _unwatch(self, job: str) -> None:
         if job in self._watches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import uuid
@@ -22,12 +23,13 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from .. import outbox, reconcile, registry, signals, updates
-from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
+from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge, trouble
 from ..exceptions import UnknownService
 from ..history import ausual
 from ..jobs import UNFINISHED, UNREADABLE, snapshot_of
 from ..models import Delivery, Job, primary
 from ..outbox import Deliver, Outbox
+from ..politeness import topic
 from ..protocol import Snapshot, State
 from ..reconcile import Sweep
 from ..services import Order, Service, Started
@@ -242,10 +244,10 @@ class JobWorker(SelfReschedulingConsumer):
         # A row that lost its intent, with the last second of its database, is no proof that there was none.
         unsure = run.unsure or (row.started is not None and (lease.attempt > 1 or not run.snapshot.seq))
         begun = row.started is not None
-        room = await self._calls.room(row.service, 1, lease.at, due=int(run.put_off))
-        with room:
-            if room.waits:
-                later = self._put_off(lease, replace(run, unsure=unsure), room.waits[0], begun=begun)
+        wait = _wait(lease, run)
+        with await self._calls.room(row.service, 0 if wait else 1, lease.at, due=int(run.put_off)) as room:
+            if wait or room.waits:
+                later = self._put_off(lease, replace(run, unsure=unsure), wait or room.waits[0], begun=begun)
                 stream = self._settle_all([(lease, later)])
             else:
                 stream = self._start_now(lease, run, row, service, room, unsure=unsure)
@@ -366,17 +368,20 @@ class JobWorker(SelfReschedulingConsumer):
             stream = merge([self._unconfigured(lease, run) for lease, run in batch])
         else:
             size = max(1, service.batch)
+            waiting = [(*each, wait) for each in batch if (wait := _wait(*each))]
             # Whose turn was promised goes before who comes new.
-            batch = sorted(batch, key=lambda each: not each[1].put_off)
-            due = ceil(sum(run.put_off for _, run in batch) / size)
-            room = await self._calls.room(name, ceil(len(batch) / size), batch[0][0].at, due=due)
+            asking = sorted((each for each in batch if not _wait(*each)), key=lambda each: not each[1].put_off)
+            due = ceil(sum(run.put_off for _, run in asking) / size)
+            room = await self._calls.room(name, ceil(len(asking) / size), batch[0][0].at, due=due)
             if room.probing:
                 # Not always the same job, which may be what the service stumbles over.
-                random.shuffle(batch)
+                random.shuffle(asking)
             most = room.calls * size
-            stream = self._look(service, name, batch[:most], room)
-            if most < len(batch):
-                stream = merge([stream, self._settle_all(self._without(service, batch[most:], room))])
+            decided = [(lease, self._put_off(lease, run, wait)) for lease, run, wait in waiting]
+            decided += self._without(service, asking[most:], room)
+            stream = self._look(service, name, asking[:most], room)
+            if decided:
+                stream = merge([stream, self._settle_all(decided)])
         async with aclosing(stream) as outcomes:
             async for outcome in outcomes:
                 yield outcome
@@ -404,17 +409,36 @@ class JobWorker(SelfReschedulingConsumer):
             # One of them upsets the adapter: only that one shall suffer.
             stream = merge([self._guard([each[0]], self._poll(name, [each])) for each in batch])
         else:
+            watched = await self._watched(name, batch)
             each_look = [looks] * len(batch) if isinstance(looks, Miss) else looks
             stream = self._settle_all(
-                [(each[0], self._decide(*each, look, service)) for each, look in zip(batch, each_look, strict=True)]
+                [
+                    (lease, self._decide(lease, run, look, service, watched=seen))
+                    for (lease, run), look, seen in zip(batch, each_look, watched, strict=True)
+                ]
             )
         async with aclosing(stream) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
-    def _decide(self, lease: Lease, run: Run, look: object, service: Service) -> Decision:
+    async def _watched(self, name: str, batch: Sequence[tuple[Lease, Run]]) -> Sequence[bool]:
+        """Return of each job whether a client watches it, if that makes a difference to its policy."""
+        everybody = [True] * len(batch)
+        if not registry.policy(name).unwatched:
+            return everybody
+        both = [topic(run.owner, run.snapshot.job) for _, run in batch] + [topic(run.owner) for _, run in batch]
+        try:
+            async with asyncio.timeout(1):
+                marked = await registry.audience().watched(both)
+        except Exception as error:
+            trouble.say(logger, "Nobody knows who watches, so all jobs count as watched: %r", error)
+            return everybody
+        return [one or all_ for one, all_ in zip(marked[: len(batch)], marked[len(batch) :], strict=True)]
+
+    def _decide(self, lease: Lease, run: Run, look: object, service: Service, *, watched: bool = True) -> Decision:
         policy = registry.policy(run.snapshot.service)
-        return decide(run, sane(look), policy, lease.at, random.random(), spread=service.batch <= 1)
+        spread = service.batch <= 1
+        return decide(run, sane(look), policy, lease.at, random.random(), spread=spread, watched=watched)
 
     def _put_off(self, lease: Lease, run: Run, delay: int, *, begun: bool = True) -> Decision:
         return put_off(run, registry.policy(run.snapshot.service), lease.at, delay, begun=begun)
@@ -516,6 +540,11 @@ class JobWorker(SelfReschedulingConsumer):
     def _unconfigured(self, lease: Lease, run: Run) -> Outcomes:
         message = f"The service {run.snapshot.service!r} is not set up here any more."
         return self._finish(lease, fail(run, "config", message, lease.at))
+
+
+def _wait(lease: Lease, run: Run) -> int:
+    """Return the milliseconds until the turn that was promised: whoever is nudged before keeps it."""
+    return max(0, (run.snapshot.due or 0) - lease.at // 1000) if run.put_off else 0
 
 
 def _by_call(looks: Sequence[object] | Miss, size: int, calls: int) -> Iterator[object]:

@@ -3,7 +3,7 @@
 from .limits import Answer, Ask, Limits
 from .memory import MemoryAudience, MemoryLimits
 from .redis import RedisAudience, RedisLimits, scripts
-from .watched import Audience
+from .watched import Audience, topic
 
 __all__ = [
     "Answer",
@@ -15,4 +15,5 @@ __all__ = [
     "RedisAudience",
     "RedisLimits",
     "scripts",
+    "topic",
 ]

@@ -8,6 +8,8 @@ FAILURES = 5
 """How many calls in a row must fail until no more are made."""
 PROBE_MOST = 20_000_000
 """Microseconds after which a probe whose end nobody told is forgotten: longer than any call takes."""
+HOLD_MOST = 86_400_000
+"""Milliseconds that a service may ask for: what is more is a mistake that nobody would find."""
 _ASK_AGAIN = 500
 """Milliseconds until those ask again who come while a probe is under way."""
 _SLACK = 60_000_000
@@ -73,8 +75,8 @@ class Breaker:
         self._at = now
         self._message = miss.message
         probe, self._probing = self._probing, 0
-        if miss.again:
-            self._hold = max(self._hold, now + miss.again * 1000)
+        if miss.again is not None and miss.again > 0:
+            self._hold = max(self._hold, now + min(miss.again, HOLD_MOST) * 1000)
         elif probe or (not self.open and self._failures >= FAILURES):
             back_off = min(policy.retry_most, policy.retry * 2 ** min(self._rounds, 20))
             self._rounds += 1

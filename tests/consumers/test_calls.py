@@ -237,6 +237,31 @@ async def test_a_cancel_goes_before_all_who_wait(site: Site) -> None:
     assert at_most(1, 1)
 
 
+async def test_who_is_nudged_before_its_turn_keeps_it(site: Site) -> None:
+    remote = site(One, {"rate": 1, "burst": 1})
+    ends(0)
+    rows = await running(4, remote)
+    with pytest.raises(AssertionError):
+        await adrain(most=4)
+    await registry.store().nudge([str(row.pk) for row in rows])
+    await adrain()
+    assert [at // SECOND for at, _ in calls] == [0, 1, 2, 3]
+
+
+async def test_a_start_that_is_nudged_before_its_turn_keeps_it(site: Site) -> None:
+    remote = site(One, {"rate": 1, "burst": 1})
+    ends(0)
+    await running(2, remote)
+    with pytest.raises(AssertionError):
+        await adrain(most=2)
+    started = await jobs.astart(owner="me")
+    with pytest.raises(AssertionError):
+        await adrain(most=1)
+    await registry.store().nudge([started.job])
+    await adrain()
+    assert [at // SECOND for at, _ in calls] == [0, 1, 2]
+
+
 async def test_without_limits_nobody_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
@@ -373,7 +398,7 @@ async def test_a_burst_of_500s_fails_nothing(site: Site) -> None:
     await running(100, remote)
     ended = await adrain(100_000)
     assert [each.state for each in ended] == [State.SUCCEEDED] * 100
-    assert remote.clock.now - One.begun < 75 * SECOND
+    assert remote.clock.now - One.begun < 2 * MINUTE
     assert len([at for at, _ in calls if 3 * SECOND < at < 32 * SECOND]) <= 15
 
 
