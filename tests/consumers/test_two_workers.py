@@ -1,0 +1,196 @@
+"""Two workers, one Redis, and a server that counts: what is promised to a service, as the service sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from aiohttp import web
+from channels.layers import get_channel_layer
+from django.test import override_settings
+from django.utils import timezone
+
+from progrock import jobs, registry
+from progrock.consumers.worker import JobWorker
+from progrock.delay import Scheduler
+from progrock.models import Job
+from progrock.protocol import State
+from progrock.services import Client, File, Order, Service, Started
+from progrock.step import Look, Miss, Reading
+from tests.conftest import until
+from tests.redis import RedisServer
+
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+
+class Plain(Service):
+    """One GET a job."""
+
+    def __init__(self, base_url: str) -> None:
+        self.http = Client(base_url, timeout=2_000)
+
+    async def start(self, order: Order) -> Started | Miss:
+        raise AssertionError("expected no start")
+
+    async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
+        return await asyncio.gather(*map(self._look, remotes))
+
+    async def _look(self, remote: str) -> Look:
+        reply = await self.http.call("GET", f"/jobs/{remote}")
+        return reply if isinstance(reply, Miss) else Reading(State(reply.body["state"]))
+
+    async def cancel(self, remote: str) -> Look:
+        raise AssertionError("expected no cancel")
+
+    async def open(self, remote: str, headers: Mapping[str, str]) -> File | Miss:
+        raise AssertionError("expected no file to be opened")
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
+
+
+class Remote:
+    """A server that says when it was asked, and how many asked at once."""
+
+    def __init__(self) -> None:
+        self.calls: list[float] = []
+        self.busy = self.busiest = 0
+        self.takes = 0.0
+        """Seconds that an answer takes."""
+        self.answer: Callable[[float], web.Response] = lambda at: web.json_response({"state": "running"})
+        self.url = ""
+
+    async def look(self, request: web.Request) -> web.Response:
+        at = asyncio.get_running_loop().time()
+        self.calls.append(at)
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        try:
+            await asyncio.sleep(self.takes)
+            return self.answer(at)
+        finally:
+            self.busy -= 1
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[Remote]:
+    remote = Remote()
+    app = web.Application()
+    app.router.add_get("/jobs/{remote}", remote.look)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    remote.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+    yield remote
+    await runner.cleanup()
+
+
+Site = Callable[..., Awaitable[list[JobWorker]]]
+
+
+@pytest.fixture
+async def site(redis: RedisServer, remote: Remote) -> AsyncIterator[Site]:
+    """Run a scheduler and two workers beside the test, with some jobs to look at."""
+    stack: list[override_settings] = []
+    running: list[asyncio.Task[None]] = []
+
+    async def start(count: int, limits: dict[str, Any] | None = None, **policy: int) -> list[JobWorker]:
+        backend = f"{Plain.__module__}.{Plain.__qualname__}"
+        options = {"base_url": remote.url}
+        declared = {"BACKEND": backend, "OPTIONS": options, "LIMITS": limits, "POLICY": {"interval": 50, **policy}}
+        setting = override_settings(PROGROCK={"SERVICES": {"s": declared}, "STORE": redis.url})
+        setting.enable()
+        stack.append(setting)
+        now = timezone.now()
+        begun = {"service": "s", "owner": "me", "state": State.RUNNING, "created": now, "changed": now, "started": now}
+        rows = [Job(remote=f"r-{number}", **begun) for number in range(count)]
+        await Job.objects.abulk_create(rows)
+        await registry.store().schedule([jobs.entry_for(row, 0) for row in rows])
+        workers = [JobWorker(), JobWorker()]
+        for worker in workers:
+            worker.slots = count // 10  # so that each has its share
+            scope = {"type": "channel", "channel": registry.CHANNEL}
+            # Starts are nobody's here: one channel in memory has one reader.
+            work = worker(scope, asyncio.get_running_loop().create_future, partial(asyncio.sleep, 0))
+            running.append(asyncio.ensure_future(work))
+        await until(lambda: all(hasattr(worker, "channel_name") for worker in workers))
+        scheduler = Scheduler(registry.store(), get_channel_layer(registry.WORK_LAYER))
+        running.append(asyncio.ensure_future(scheduler.run()))
+        return workers
+
+    yield start
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    await registry.aclose()
+    for setting in stack:
+        setting.disable()
+
+
+async def all_ended() -> bool:
+    return not await Job.objects.filter(finished__isnull=True).aexists()
+
+
+def both_called(workers: Sequence[JobWorker]) -> bool:
+    return all(worker._calls._turns for worker in workers)
+
+
+async def test_two_workers_keep_to_one_rate(site: Site, remote: Remote) -> None:
+    rate, burst = 40, 10
+    workers = await site(60, {"rate": rate, "burst": burst})
+    await until(lambda: len(remote.calls) >= 90)
+    assert both_called(workers)
+    calls = list(remote.calls)
+    # A call is counted before it is made, and takes a moment to get there.
+    slack = 0.1
+    for first in range(0, len(calls), 5):
+        for later in range(first, len(calls)):
+            assert later - first + 1 <= burst + 1 + (calls[later] - calls[first] + slack) * rate
+    assert len(calls) >= (calls[-1] - calls[0]) * rate * 0.7
+    remote.answer = lambda at: web.json_response({"state": "succeeded"})
+    await until(all_ended)
+
+
+async def test_two_workers_have_so_many_calls_under_way_and_no_more(site: Site, remote: Remote) -> None:
+    remote.takes = 0.03
+    workers = await site(40, {"concurrency": 4})
+    await until(lambda: len(remote.calls) >= 60)
+    assert both_called(workers)
+    assert remote.busiest == 4
+    remote.answer = lambda at: web.json_response({"state": "succeeded"})
+    await until(all_ended)
+
+
+async def test_a_429_with_retry_after_is_obeyed_by_a_worker_for_all_its_jobs(site: Site, remote: Remote) -> None:
+    """E18, by a real answer: each worker hears it once, and is silent until then."""
+    await site(40)
+    await until(lambda: len(remote.calls) >= 80)
+    began = asyncio.get_running_loop().time()
+    remote.answer = lambda at: (
+        web.Response(status=429, headers={"Retry-After": "1"})
+        if at < began + 0.5
+        else web.json_response({"state": "succeeded"})
+    )
+    await until(all_ended)
+    refused = [at for at in remote.calls if began <= at < began + 0.5]
+    # Each worker may have a batch or two on its way when it hears.
+    assert max(refused) - min(refused) < 0.3
+    assert not [at for at in remote.calls if max(refused) < at < min(refused) + 1]
+    assert not await Job.objects.exclude(state=State.SUCCEEDED).aexists()
+
+
+async def test_counts_that_are_lost_or_spoilt_stop_nothing(site: Site, remote: Remote) -> None:
+    await site(20, {"rate": 100, "concurrency": 5})
+    await until(lambda: len(remote.calls) >= 30)
+    keys = await registry._polite().command("KEYS", "{polite.*")
+    await registry._polite().command("DEL", *keys)
+    await registry._polite().command("SET", "{polite.s}:bucket", "no hash")  # other hands
+    calls = len(remote.calls)
+    await until(lambda: len(remote.calls) >= calls + 30)
+    remote.answer = lambda at: web.json_response({"state": "succeeded"})
+    await until(all_ended)
