@@ -29,7 +29,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param unwatched: the least from one look to the next while no client watches the job; None makes no difference.
     :param retry: the first back-off after a look without an answer; doubled each time, up to `retry_most`. The delay is
         a random part of it, so that many jobs do not come back together.
-    :param patience: how long the service may leave us without an answer before the job fails.
+    :param patience: how long the service may leave us without an answer before the job fails, counted from when the
+        first look that it did not answer was due.
     :param cancel_patience: the same while a cancel is waiting for its answer.
     :param expiry: how long a job may wait for its first step.
     :param deadline: how long a job may take from its first step on.
