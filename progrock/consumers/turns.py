@@ -103,6 +103,8 @@ class Turns:
         task.add_done_callback(self._tasks.discard)
 
     async def _tell(self) -> None:
+        if not self._wishes and not self._finished:
+            return
         wishes, self._wishes = self._wishes, []
         finished, self._finished = self._finished, []
         took, self._took = self._took, 0
@@ -110,8 +112,6 @@ class Turns:
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
-        if not wishes and not finished:
-            return
         first, due, fresh = (sum(getattr(wish, kind) for wish in wishes) for kind in ("first", "due", "fresh"))
         permit = next(self._names)
         try:

@@ -447,7 +447,9 @@ class JobWorker(SelfReschedulingConsumer):
         """Turn decisions into outcomes. Those that go on do not wait for those that end."""
         going = [each for each in decided if not each[1].run.snapshot.complete]
         for lease, decision in going:
-            yield lease, Shown(decision.delay, _encode(decision.run), run=decision.run)
+            # Nothing was tried: what went wrong before is not forgotten for it.
+            attempt = lease.attempt if decision.run.put_off else 1
+            yield lease, Shown(decision.delay, _encode(decision.run), attempt, run=decision.run)
         ending = [
             self._guard([lease], self._finish(lease, decision.run))
             for lease, decision in decided

@@ -11,7 +11,9 @@ PROBE_MOST = 20_000_000
 HOLD_MOST = 86_400_000
 """Milliseconds that a service may ask for: what is more is a mistake that nobody would find."""
 _ASK_AGAIN = 500
-"""Milliseconds until those ask again who come while a probe is under way."""
+"""Milliseconds until those ask again who come while a probe is under way, and in which they come at least."""
+_SPREAD_MOST = 10_000
+"""Milliseconds in which they come at most."""
 _SLACK = 60_000_000
 """Microseconds by which two steps may be apart; what is further back is the clock of another store."""
 
@@ -54,10 +56,12 @@ class Breaker:
     def answer(self, now: int, jitter: float) -> Miss:
         """Return what is said without a call.
 
-        :param jitter: a random number from 0 to 1, by which looks are spread over the half second after the probe.
+        :param jitter: a random number from 0 to 1, by which looks are spread over a while after the probe, the longer
+            the longer the wait: a service that has just come back is not called by all at once.
         """
         rest = max(0, max(self._until, self._hold) - now) // 1000
-        again = 1 + rest + int(_ASK_AGAIN * jitter) if rest else _ASK_AGAIN
+        spread = min(max(_ASK_AGAIN, rest // 2), _SPREAD_MOST)
+        again = 1 + rest + int(spread * jitter) if rest else _ASK_AGAIN
         return Miss("unreachable", self._message, again, heard=False)
 
     def heard(self, now: int) -> None:

@@ -12,6 +12,7 @@ from django.test import override_settings
 
 from progrock import jobs, registry, signals, testing
 from progrock.consumers.worker import JobWorker
+from progrock.delay import Again
 from progrock.models import Job
 from progrock.politeness import Answer, Ask, MemoryLimits
 from progrock.protocol import Snapshot, State
@@ -260,6 +261,24 @@ async def test_a_start_that_is_nudged_before_its_turn_keeps_it(site: Site) -> No
     await registry.store().nudge([started.job])
     await adrain()
     assert [at // SECOND for at, _ in calls] == [0, 1, 2]
+
+
+async def test_a_job_that_takes_its_workers_down_is_given_up_though_it_is_put_off(site: Site) -> None:
+    remote = site(One, {"rate": 0.1, "burst": 1})
+    ends(0)
+    rows = await running(3, remote)
+    store, key = registry.store(), str(rows[2].pk)
+    await store.announce(registry.CHANNEL, "a worker", 100, 10**6)
+    (lease,) = [
+        each for each in await store.renew(await store.lease(9, 5_000), 1, "a worker") if each and each.key == key
+    ]
+    await store.settle([(lease, Again(6_000, attempt=4))])
+    await store.announce(registry.CHANNEL, "a worker", 0, 0)
+    with pytest.raises(AssertionError):
+        await adrain(most=3)
+    (entry,) = await store.peek([key])
+    assert entry is not None
+    assert entry.attempt == 4
 
 
 async def test_without_limits_nobody_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

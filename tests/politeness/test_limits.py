@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from progrock.conf import Limit
-from progrock.politeness import Answer, Ask
-from tests.politeness.conftest import Bench
+from progrock.politeness import Answer, Ask, MemoryLimits
+from tests.politeness.conftest import EPOCH, Bench
 from tests.redis import RedisServer
 
 MS = 1_000
@@ -169,3 +169,26 @@ async def test_what_is_owed_without_a_call_is_counted_too(bench: Bench) -> None:
     ask = Ask(owed=1)
     assert await bench.limits.take("s", limit, ask) == Answer(0, 0, 0, 0, 0, 100 * MS)
     assert (await bench.limits.take("s", limit, replace(ask, owed=0, fresh=9))).fresh == 1
+
+
+@pytest.mark.parametrize("bench", ["redis"], indirect=True)
+@pytest.mark.parametrize("limit", [Limit(rate=7.3), Limit(rate=50, burst=2, concurrency=3), Limit(concurrency=5)])
+async def test_redis_says_what_memory_says(bench: Bench, limit: Limit) -> None:
+    now = EPOCH
+    memory, chance = MemoryLimits(lambda: now), random.Random(3)
+    held: list[tuple[str, int]] = []
+    for number in range(150):
+        step = chance.choice([0, 3, 50, 400, -20])
+        now += step * MS
+        await bench.advance(step)
+        finished = [held.pop(chance.randrange(len(held))) for _ in range(min(len(held), chance.randrange(3)))]
+        asked = {kind: chance.randrange(4) for kind in ("first", "due", "fresh", "owed")}
+        took = chance.randrange(90_000) if finished else 0
+        ask = Ask(**asked, permit=f"p{number}", finished=finished, took=took)
+        answer = await bench.limits.take("s", limit, ask)
+        expected = await memory.take("s", limit, ask)
+        assert (answer.first, answer.due, answer.fresh) == (expected.first, expected.due, expected.fresh)
+        for one, other in ((answer.front, expected.front), (answer.end, expected.end), (answer.gap, expected.gap)):
+            assert abs(one - other) <= 5 + other // 10_000  # Redis keeps whole microseconds
+        if granted := answer.first + answer.due + answer.fresh:
+            held.append((f"p{number}", granted))

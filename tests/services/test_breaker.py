@@ -71,6 +71,15 @@ def test_an_answer_without_a_call_says_why_and_when() -> None:
     assert (miss.code, miss.message, miss.again, miss.heard) == ("unreachable", "Nobody there.", 851, False)
 
 
+def test_those_who_wait_come_back_in_a_while_that_grows_with_the_wait() -> None:
+    for wait, spread in ((100, 500), (4_000, 2_000), (60_000, 10_000)):
+        breaker = Breaker()
+        breaker.failed(Miss("unreachable", "Busy.", again=wait), POLICY, NOW, 0.0)
+        assert [breaker.answer(NOW, jitter).again for jitter in (0.0, 1.0)] == [wait + 1, wait + 1 + spread]
+        assert breaker.admit(1, NOW + wait * MS) == 1
+        assert breaker.answer(NOW + wait * MS, 1.0).again == 500
+
+
 def test_a_service_that_says_when_is_held_until_then_by_one_word() -> None:
     breaker = Breaker()
     breaker.failed(Miss("unreachable", "Busy.", again=60_000), POLICY, NOW, 0.0)
