@@ -243,7 +243,7 @@ class JobWorker(SelfReschedulingConsumer):
         # Who wrote the intent may have died before it learned, or said, what came of the call.
         # A row that lost its intent, with the last second of its database, is no proof that there was none.
         unsure = run.unsure or (row.started is not None and (lease.attempt > 1 or not run.snapshot.seq))
-        begun = row.started is not None
+        begun = row.started is not None or run.unsure
         wait = _wait(lease, run)
         with await self._calls.room(row.service, 0 if wait else 1, lease.at, due=int(run.put_off)) as room:
             if wait or room.waits:
@@ -257,6 +257,7 @@ class JobWorker(SelfReschedulingConsumer):
     async def _start_now(
         self, lease: Lease, run: Run, row: Job, service: Service, room: Room, *, unsure: bool
     ) -> Outcomes:
+        """Take the first step: write down that it begins, and begin it, or have the breaker's word for it."""
         run = begin(run, lease.at)
         if row.started is None:
             # The intent, before the call: whoever finds this row knows that the job may have begun out there.
@@ -275,9 +276,11 @@ class JobWorker(SelfReschedulingConsumer):
             return
         self._starting[lease.key] = _encode(replace(run, unsure=True))
         answer = await self._begin(service, row, unsure=unsure) if room.calls else room.answer()
-        room.heard(answer)
+        if not isinstance(answer, Miss) or answer.code != "start_unknown":
+            room.heard(answer)
         if isinstance(answer, Miss):
             if answer.code == "start_unknown":
+                room.leave()  # nobody was asked
                 stream = self._finish(lease, fail(run, answer.code, answer.message, lease.at))
             else:
                 run = replace(run, unsure=unsure or answer.heard)
