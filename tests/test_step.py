@@ -26,7 +26,6 @@ from progrock.step import (
     too_soon,
 )
 
-
 NOW = 1_795_000_000_000_000
 SECOND = 1_000_000
 POLICY = Policy(interval=200, patience=60_000, deadline=600_000)
@@ -443,6 +442,16 @@ def test_a_look_that_is_put_off_is_no_miss() -> None:
     assert run.snapshot.seq > before.snapshot.seq
     assert not look_at(run, Reading(State.RUNNING, 32), 7 * SECOND)[0].put_off
     assert not look_at(run, Miss("unreachable", "Nobody."), 7 * SECOND)[0].put_off
+
+
+def test_a_callback_does_not_take_a_look_before_its_turn() -> None:
+    policy = replace(POLICY, net=30_000)
+    run, _ = look_at(replace(begun(), remote="r"), Reading(State.RUNNING))
+    run = put_off(run, policy, NOW + 2 * SECOND, 60_000).run
+    later = too_soon(run, policy, NOW + 12 * SECOND)
+    assert later is not None
+    assert (later.delay, later.run.snapshot.due) == (50_000, run.snapshot.due)
+    assert too_soon(run, policy, NOW + 62 * SECOND) is None
 
 
 def test_a_look_that_is_put_off_for_long_fails_no_job() -> None:
