@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from msgspec.structs import replace
+
 from .. import registry
 from ..delay.finish import stopping
 from ..services.answers import sane
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_NONE = Turn(0)
 CALL_MOST = 12
 """Seconds that any adapter has for an answer; a client gives up earlier by default, and says why."""
 
@@ -30,17 +33,25 @@ class Room:
 
     :param now: the store's time.
     :param turns: the service's limits, None if it has none.
+    :param turn: what they have granted already.
     """
 
-    def __init__(self, service: str, breaker: Breaker, now: int, turns: Turns | None) -> None:
+    def __init__(
+        self,
+        service: str,
+        breaker: Breaker,
+        now: int,
+        turns: Turns | None,
+        turn: Turn = _NONE,
+    ) -> None:
         self._service = service
         self._breaker = breaker
         self._turns = turns
-        self._turn = Turn(0)
+        self._turn = turn
         self._now = now
         self._began = asyncio.get_running_loop().time()
         self._left = False
-        self.calls = 0
+        self.calls = turn.calls
         """How many may be made."""
         self.waits: Sequence[int] = ()
         """Of those that are put off, the milliseconds until the turn of each. The rest gets :meth:`answer`."""
@@ -60,6 +71,14 @@ class Room:
             self.calls, self.waits = self._turn.calls, self._turn.waits
         if not self.calls:
             self.leave()
+
+    def apart(self) -> Sequence[Room]:
+        """Return a room for each call instead, so that one that takes long keeps no other's permit."""
+        if self.calls < 2 or not self._turn.permit:
+            return [self]
+        self._left = True
+        one = replace(self._turn, calls=1)
+        return [Room(self._service, self._breaker, self._now, self._turns, one) for _ in range(self.calls)]
 
     def answer(self) -> Miss:
         """Return what is said to those for whom no call is made."""

@@ -29,7 +29,7 @@ class Turn(msgspec.Struct, frozen=True):
 
     :param calls: how many calls may be made now.
     :param waits: of each of the others, the milliseconds until its turn.
-    :param permit: what they are given back by.
+    :param permit: what they are given back by, empty if they need not be.
     """
 
     calls: int
@@ -85,7 +85,7 @@ class Turns:
 
         :param took: microseconds from when they were asked for; 0 if they were not made.
         """
-        if not self._limit.concurrency or not turn.permit or not turn.calls:
+        if not turn.permit or not turn.calls:
             return
         self._finished.append((turn.permit, turn.calls))
         self._took = took or self._took
@@ -113,7 +113,7 @@ class Turns:
             self._telling.cancel()
             self._telling = None
         first, due, fresh = (sum(getattr(wish, kind) for wish in wishes) for kind in ("first", "due", "fresh"))
-        permit = next(self._names)
+        permit = next(self._names) if self._limit.concurrency else ""
         try:
             async with asyncio.timeout(ANSWER_MOST):
                 ask = Ask(first, due, fresh, owed, permit, finished, took)

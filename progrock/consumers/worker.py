@@ -380,11 +380,15 @@ class JobWorker(SelfReschedulingConsumer):
                 # Not always the same job, which may be what the service stumbles over.
                 random.shuffle(asking)
             most = room.calls * size
+            streams = [
+                self._look(service, name, asking[at * size : min(at * size + each.calls * size, most)], each)
+                for at, each in enumerate(room.apart())
+            ]
             decided = [(lease, self._put_off(lease, run, wait)) for lease, run, wait in waiting]
             decided += self._without(service, asking[most:], room)
-            stream = self._look(service, name, asking[:most], room)
             if decided:
-                stream = merge([stream, self._settle_all(decided)])
+                streams.append(self._settle_all(decided))
+            stream = merge(streams) if len(streams) > 1 else streams[0]
         async with aclosing(stream) as outcomes:
             async for outcome in outcomes:
                 yield outcome

@@ -20,7 +20,9 @@ from progrock.models import Job
 from progrock.protocol import State
 from progrock.services import Client, File, Order, Service, Started
 from progrock.step import Look, Miss, Reading
+from progrock.updates import hub
 from tests.conftest import until
+from tests.ear import Ear
 from tests.redis import RedisServer
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -30,7 +32,7 @@ class Plain(Service):
     """One GET a job."""
 
     def __init__(self, base_url: str) -> None:
-        self.http = Client(base_url, timeout=2_000)
+        self.http = Client(base_url, timeout=9_000)
 
     async def start(self, order: Order) -> Started | Miss:
         raise AssertionError("expected no start")
@@ -60,6 +62,9 @@ class Remote:
         self.busy = self.busiest = 0
         self.takes = 0.0
         """Seconds that an answer takes."""
+        self.sticks = False
+        """Whether the next call is answered only when the gate opens."""
+        self.gate = asyncio.Event()
         self.answer: Callable[[float], web.Response] = lambda at: web.json_response({"state": "running"})
         self.url = ""
 
@@ -70,6 +75,9 @@ class Remote:
         self.busiest = max(self.busiest, self.busy)
         try:
             await asyncio.sleep(self.takes)
+            if self.sticks:
+                self.sticks = False
+                await self.gate.wait()
             return self.answer(at)
         finally:
             self.busy -= 1
@@ -80,13 +88,14 @@ async def remote() -> AsyncIterator[Remote]:
     remote = Remote()
     app = web.Application()
     app.router.add_get("/jobs/{remote}", remote.look)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert site._server is not None
     remote.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
     yield remote
+    remote.gate.set()
     await runner.cleanup()
 
 
@@ -99,7 +108,9 @@ async def site(redis: RedisServer, remote: Remote) -> AsyncIterator[Site]:
     stack: list[override_settings] = []
     running: list[asyncio.Task[None]] = []
 
-    async def start(count: int, limits: dict[str, Any] | None = None, **policy: int) -> list[JobWorker]:
+    async def start(
+        count: int, limits: dict[str, Any] | None = None, *, slots: int = 0, **policy: int
+    ) -> list[JobWorker]:
         backend = f"{Plain.__module__}.{Plain.__qualname__}"
         options = {"base_url": remote.url}
         declared = {"BACKEND": backend, "OPTIONS": options, "LIMITS": limits, "POLICY": {"interval": 50, **policy}}
@@ -113,7 +124,7 @@ async def site(redis: RedisServer, remote: Remote) -> AsyncIterator[Site]:
         await registry.store().schedule([jobs.entry_for(row, 0) for row in rows])
         workers = [JobWorker(), JobWorker()]
         for worker in workers:
-            worker.slots = count // 10  # so that each has its share
+            worker.slots = slots or count // 10  # so that each has its share
             scope = {"type": "channel", "channel": registry.CHANNEL}
             # Starts are nobody's here: one channel in memory has one reader.
             work = worker(scope, asyncio.get_running_loop().create_future, partial(asyncio.sleep, 0))
@@ -166,21 +177,49 @@ async def test_two_workers_have_so_many_calls_under_way_and_no_more(site: Site, 
     await until(all_ended)
 
 
+async def test_a_call_that_takes_long_keeps_no_other_from_being_made(site: Site, remote: Remote) -> None:
+    remote.sticks = True
+    await site(20, {"concurrency": 4}, slots=20)
+    await until(lambda: remote.busy)
+    await until(lambda: len(remote.calls) >= 60, 8)  # the call is given up after nine seconds
+    assert remote.busiest <= 4
+    remote.gate.set()
+    remote.answer = lambda at: web.json_response({"state": "succeeded"})
+    await until(all_ended)
+
+
+async def test_what_one_web_process_marks_is_known_to_all_workers(site: Site, remote: Remote) -> None:
+    await site(10, unwatched=60_000)
+    await until(lambda: len(remote.calls) == 10)
+    row = await Job.objects.aget(remote="r-7")
+    ear = Ear()
+    assert await hub().watch("me", str(row.pk), ear)
+    await jobs.ahasten([await jobs.aget(row.pk, owner="me")])
+    await until(lambda: len(remote.calls) >= 20)
+    assert {update.job for update in ear.heard} == {str(row.pk)}
+    await hub().unwatch("me", str(row.pk), ear)
+    remote.answer = lambda at: web.json_response({"state": "succeeded"})
+    await registry.store().nudge([str(each.pk) async for each in Job.objects.all()])
+    await until(all_ended)
+
+
 async def test_a_429_with_retry_after_is_obeyed_by_a_worker_for_all_its_jobs(site: Site, remote: Remote) -> None:
     """E18, by a real answer: each worker hears it once, and is silent until then."""
-    await site(40)
+    workers = await site(40)
     await until(lambda: len(remote.calls) >= 80)
-    began = asyncio.get_running_loop().time()
-    remote.answer = lambda at: (
-        web.Response(status=429, headers={"Retry-After": "1"})
-        if at < began + 0.5
-        else web.json_response({"state": "succeeded"})
-    )
-    await until(all_ended)
-    refused = [at for at in remote.calls if began <= at < began + 0.5]
-    # Each worker may have a batch or two on its way when it hears.
-    assert max(refused) - min(refused) < 0.3
-    assert not [at for at in remote.calls if max(refused) < at < min(refused) + 1]
+    refused: list[float] = []
+
+    def refuse(at: float) -> web.Response:
+        refused.append(at)
+        return web.Response(status=429, headers={"Retry-After": "3"})
+
+    remote.answer = refuse
+    await until(lambda: all(worker._calls.dead("s") for worker in workers))
+    heard = len(remote.calls)
+    remote.answer = lambda at: web.json_response({"state": "succeeded"})
+    await until(all_ended, 20)
+    held = [at for at in remote.calls[heard:] if at < refused[0] + 3]
+    assert len(held) <= sum(worker.slots for worker in workers)  # those that were on their way
     assert not await Job.objects.exclude(state=State.SUCCEEDED).aexists()
 
 
