@@ -70,7 +70,8 @@ class Service(ABC):
     starts_once = False
     """Whether the service takes a start with the same `order.job` for the same job (an idempotency key)."""
     batch = 1
-    """How many jobs :meth:`poll` asks for with one call to the service."""
+    """How many jobs :meth:`poll` asks for with one call to the service: limits count by it. With 1, jobs that began
+    together are spread."""
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters to start with, checked and completed.
