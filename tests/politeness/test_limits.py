@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from progrock.conf import Limit
-from progrock.politeness import Answer, Ask, MemoryLimits
+from progrock.politeness import Answer, Ask, MemoryLimits, RedisAudience, RedisLimits, scripts
 from tests.politeness.conftest import EPOCH, Bench
-from tests.redis import RedisServer
+from tests.redis import RedisCluster, RedisServer
 
 MS = 1_000
 
@@ -192,3 +192,15 @@ async def test_redis_says_what_memory_says(bench: Bench, limit: Limit) -> None:
             assert abs(one - other) <= 5 + other // 10_000  # Redis keeps whole microseconds
         if granted := answer.first + answer.due + answer.fresh:
             held.append((f"p{number}", granted))
+
+
+async def test_on_a_cluster_the_keys_of_a_service_are_in_one_slot() -> None:
+    with RedisCluster() as cluster:
+        shared = scripts(cluster.url, ["s", "a } b"])
+        try:
+            for service in ("s", "a } b"):
+                answer = await RedisLimits(shared).take(service, Limit(rate=5, concurrency=2), Ask(fresh=9, permit="p"))
+                assert answer.fresh == 2
+            assert await RedisAudience(shared).mark(["j"], 1_000) == [True]
+        finally:
+            await shared.aclose()
