@@ -168,6 +168,10 @@ class Calls:
             logger.exception("An adapter failed.")
             return Miss("nonsense", "Something went wrong on our side.")
 
+    async def aclose(self) -> None:
+        """Give back what is over, at once."""
+        await asyncio.gather(*(turns.aclose() for turns in self._turns.values()))
+
     def _turns_of(self, service: str) -> Turns | None:
         limit = registry.limit(service)
         if limit is None:

@@ -96,6 +96,10 @@ class Turns:
         """Count a call that could not wait: others wait for it."""
         self._owed += 1
 
+    async def aclose(self) -> None:
+        """Give back what is over, at once."""
+        await asyncio.gather(self._tell(), *self._tasks)
+
     def _go(self) -> None:
         # All that is asked for in the same turn of the loop is there when this begins.
         task = asyncio.create_task(self._tell())

@@ -139,6 +139,10 @@ class JobWorker(SelfReschedulingConsumer):
             for run in runs:
                 await self._signal(signals.changed, run.snapshot)
 
+    async def stopped(self) -> None:
+        """Let others have what this worker's services granted it."""
+        await self._calls.aclose()
+
     async def _rows(self, keys: Sequence[str]) -> dict[str, Job | None]:
         """Return rows by key, with one query; None for one that is gone."""
         if not keys:

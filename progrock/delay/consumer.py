@@ -120,6 +120,9 @@ class SelfReschedulingConsumer(AsyncConsumer):
         A worker that dies before this never does it.
         """
 
+    async def stopped(self) -> None:
+        """Do what is left to do when the worker has stopped, after its last settle. It has :attr:`patience` for it."""
+
     def give_back(self, lease: Lease) -> Outcome:
         """Return what becomes of an entry whose step was stopped half-way with its worker: it is taken again now."""
         return Again(0, attempt=lease.attempt, nudged=lease.nudged)
@@ -321,6 +324,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
         await end(self._batches)
         await _wait(self._flushes, self.patience)
         await _wait(self._sweeps, self.patience)
+        await _wait([asyncio.create_task(self.stopped())], self.patience)
 
     async def _sign_off(self, channel: str) -> None:
         try:

@@ -54,6 +54,12 @@ class Plain(Service):
         await self.http.aclose()
 
 
+class Worker(JobWorker):
+    """One of two."""
+
+    running: asyncio.Task[None]
+
+
 class Remote:
     """A server that says when it was asked, and how many asked at once."""
 
@@ -99,7 +105,7 @@ async def remote() -> AsyncIterator[Remote]:
     await runner.cleanup()
 
 
-Site = Callable[..., Awaitable[list[JobWorker]]]
+Site = Callable[..., Awaitable[list[Worker]]]
 
 
 @pytest.fixture
@@ -108,9 +114,7 @@ async def site(redis: RedisServer, remote: Remote) -> AsyncIterator[Site]:
     stack: list[override_settings] = []
     running: list[asyncio.Task[None]] = []
 
-    async def start(
-        count: int, limits: dict[str, Any] | None = None, *, slots: int = 0, **policy: int
-    ) -> list[JobWorker]:
+    async def start(count: int, limits: dict[str, Any] | None = None, *, slots: int = 0, **policy: int) -> list[Worker]:
         backend = f"{Plain.__module__}.{Plain.__qualname__}"
         options = {"base_url": remote.url}
         declared = {"BACKEND": backend, "OPTIONS": options, "LIMITS": limits, "POLICY": {"interval": 50, **policy}}
@@ -122,13 +126,14 @@ async def site(redis: RedisServer, remote: Remote) -> AsyncIterator[Site]:
         rows = [Job(remote=f"r-{number}", **begun) for number in range(count)]
         await Job.objects.abulk_create(rows)
         await registry.store().schedule([jobs.entry_for(row, 0) for row in rows])
-        workers = [JobWorker(), JobWorker()]
+        workers = [Worker(), Worker()]
         for worker in workers:
             worker.slots = slots or count // 10  # so that each has its share
             scope = {"type": "channel", "channel": registry.CHANNEL}
             # Starts are nobody's here: one channel in memory has one reader.
             work = worker(scope, asyncio.get_running_loop().create_future, partial(asyncio.sleep, 0))
-            running.append(asyncio.ensure_future(work))
+            worker.running = asyncio.ensure_future(work)
+            running.append(worker.running)
         await until(lambda: all(hasattr(worker, "channel_name") for worker in workers))
         scheduler = Scheduler(registry.store(), get_channel_layer(registry.WORK_LAYER))
         running.append(asyncio.ensure_future(scheduler.run()))
@@ -147,7 +152,7 @@ async def all_ended() -> bool:
     return not await Job.objects.filter(finished__isnull=True).aexists()
 
 
-def both_called(workers: Sequence[JobWorker]) -> bool:
+def both_called(workers: Sequence[Worker]) -> bool:
     return all(worker._calls._turns for worker in workers)
 
 
@@ -175,6 +180,16 @@ async def test_two_workers_have_so_many_calls_under_way_and_no_more(site: Site, 
     assert remote.busiest == 4
     remote.answer = lambda at: web.json_response({"state": "succeeded"})
     await until(all_ended)
+
+
+async def test_a_worker_that_stops_gives_back_its_permits(site: Site, remote: Remote) -> None:
+    remote.sticks = True
+    workers = await site(20, {"concurrency": 4}, slots=20)
+    await until(lambda: remote.busy)
+    for worker in workers:
+        worker.running.cancel()
+    await asyncio.wait([worker.running for worker in workers])
+    assert await registry._polite().command("HLEN", "{polite.s}:permits") == 0
 
 
 async def test_a_call_that_takes_long_keeps_no_other_from_being_made(site: Site, remote: Remote) -> None:
