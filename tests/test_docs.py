@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from progrock.conf import Conf, ServiceConf, parse
+from progrock.conf import Conf, Limit, ServiceConf, parse
 from progrock.hooks import Hmac, HookForm, Shared, Standard
 from progrock.step import Policy
 
@@ -59,6 +59,7 @@ def test_every_setting_is_listed_with_its_default() -> None:
     }
     for struct in (Conf, ServiceConf):
         assert {name.upper() for name in struct.__struct_fields__} <= rows.keys()
+    assert set(Limit.__struct_fields__) <= rows.keys()
 
 
 def test_every_key_of_a_hook_is_listed_with_its_default() -> None:
