@@ -59,7 +59,7 @@ async def main(sabotage: bool) -> int:
 async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measure) -> int:
     """Let every fault strike, in turn, as often as it is to; return how often something was wrong.
 
-    The table is written after each time through.
+    The table is written after each round: what was seen is not lost with the run.
     """
     seen: dict[str, list[Verdict]] = {}
     repeat = _whole("REPEAT", 20)
@@ -70,7 +70,7 @@ async def _all(stage: Stage, faults: Sequence[Fault], seed: int, measure: Measur
                 verdict = await play(stage, fault, seed + number, measure)
                 seen.setdefault(fault.name, []).append(verdict)
                 _tell(f"{fault.name} {number}", verdict)
-        write(PAGE, FAULTS, seen, f"{date.today()}, {measure.jobs} jobs, seed {seed}")
+                write(PAGE, FAULTS, seen, f"{date.today()}, {measure.jobs} jobs, seed {seed}")
     return sum(bool(verdict.wrong) for verdicts in seen.values() for verdict in verdicts)
 
 

@@ -61,18 +61,19 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
     lasts = fault.lasts or measure.lasts
     if strikes > 1:
         lasts = max(lasts, strikes * (measure.lasts / 2 + fault.takes))
+    # The last strike may come when the longest of them have just begun.
+    most = measure.most + 1.6 * lasts
     try:
-        for place, action, most in fault.places:
-            stage.arm(place, action, random.randint(1, most))
-        starting = asyncio.create_task(_start(scene, name, fault.service, measure, lasts))
+        for place, action, after in fault.places:
+            stage.arm(place, action, random.randint(1, after))
+        starting = asyncio.create_task(_start(scene, name, fault.service, measure, lasts, most))
         try:
             for _ in range(strikes):
                 await asyncio.sleep(random.uniform(0.3, 0.8 * measure.lasts))
                 verdict.strikes += 1
                 await fault.strike(scene)
             await starting
-            # The last strike may come when the longest of them have just begun.
-            await until(lambda: _over(audience), measure.most + 1.6 * lasts)
+            await until(lambda: _over(audience), most)
             await until(lambda: not _left(stage, audience), measure.most)
         except (AssertionError, OSError) as trouble:
             verdict.say("on the way", [repr(trouble)[:300]])
@@ -101,7 +102,7 @@ def _left(stage: Stage, audience: Audience) -> set[str]:
     return stage.entries().intersection(job for client in audience.starters for job in client.accepted.values())
 
 
-async def _start(scene: Scene, name: str, service: str, measure: Measure, lasts: float) -> None:
+async def _start(scene: Scene, name: str, service: str, measure: Measure, lasts: float, most: float) -> None:
     """Start all jobs within a third of the time that the shortest lasts."""
     audience, random = scene.audience, scene.random
     pause = measure.lasts / 3 / measure.jobs
@@ -110,7 +111,7 @@ async def _start(scene: Scene, name: str, service: str, measure: Measure, lasts:
         await client.start(f"{name}{number}", service, {"mode": "clock", "length": length, "seed": number})
         await audience.follow()
         await asyncio.sleep(pause)
-    await until(lambda: all(not client.wanted for client in audience.starters), measure.most)
+    await until(lambda: all(not client.wanted for client in audience.starters), most)
     await audience.follow()
     scene.started.set()
 
