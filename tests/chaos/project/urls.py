@@ -8,7 +8,7 @@ from django.urls import path
 from config.urls import urlpatterns as project
 from progrock.models import Job
 
-_COLUMNS = ("id", "key", "owner", "state", "error", "message", "remote", "finished")
+_COLUMNS = ("id", "key", "owner", "state", "error", "message", "remote", "started", "finished")
 
 
 async def rows(request: HttpRequest) -> JsonResponse:
