@@ -422,8 +422,8 @@ async def test_a_burst_of_500s_fails_nothing(site: Site) -> None:
 
 
 async def test_a_start_is_answered_by_the_breaker_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = testing._Alone()
-    monkeypatch.setattr(testing, "_Alone", lambda: worker)
+    worker = testing.lives._Alone()
+    monkeypatch.setattr(testing.lives, "_Alone", lambda: worker)
     remote = site(One)
     One.answer = staticmethod(lambda at, job: DEAD if at < 20 * SECOND else Reading(State.SUCCEEDED))
     await running(10, remote)

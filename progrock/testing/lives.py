@@ -1,4 +1,4 @@
-"""What tests of code that starts jobs need: a remote that does as it is told, a clock that they move, and a drain."""
+"""Whole lives of jobs in one process: a remote that does as it is told, a clock that tests move, and a drain."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from . import history, reconcile, registry, sending
-from .consumers.worker import JobWorker
-from .delay import HAND_OFF, Done, Lease, MemoryStore, door
-from .delay.entry import from_channel
-from .jobs import UNFINISHED, snapshot_of
-from .models import Job
-from .post import Answer
-from .protocol import Snapshot, State
-from .services import File, Order, Service, Started
-from .step import Look, Miss, Reading
-
-__all__ = ["Clock", "Miss", "Reading", "Remote", "ScriptedService", "State", "StillGoing", "adrain", "drain", "rock"]
+from .. import history, reconcile, registry, sending
+from ..consumers.worker import JobWorker
+from ..delay import HAND_OFF, Done, Lease, MemoryStore, door
+from ..delay.entry import from_channel
+from ..jobs import UNFINISHED, snapshot_of
+from ..models import Job
+from ..post import Answer
+from ..protocol import Snapshot, State
+from ..services import File, Order, Service, Started
+from ..step import Look, Miss, Reading
 
 _BATCH = 250
 _FOR_EVER = 10**12
