@@ -91,7 +91,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Miss(msgspec.Struct, frozen=True):
     """A look that got no answer, or none that makes sense.
 
-    :param code: `unreachable`, `nonsense`, `vanished` or `refused`.
+    :param code: `unreachable`, `nonsense`, `vanished`, `refused`, or `auth`: our credentials are not accepted.
     :param message: what happened, for people.
     :param again: milliseconds that the service asks us to wait.
     :param heard: whether the service may have done what it was asked. False if it surely has not.
@@ -104,6 +104,8 @@ class Miss(msgspec.Struct, frozen=True):
 
 
 Look = Reading | Miss
+CODES = frozenset({"unreachable", "nonsense", "vanished", "refused", "auth"})
+"""The codes that a miss can have."""
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
@@ -301,13 +303,18 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     if limit is not None and strikes >= limit:
         return Decision(fail(run, miss.code, miss.message, now), 0)
     if silence > policy.patience:
-        message = f"Gave up after {_duration(silence)} without an answer. {miss.message}"
+        without = "" if miss.code == "auth" else " without an answer"
+        message = f"Gave up after {_duration(silence)}{without}. {miss.message}"
         return Decision(fail(run, miss.code, message, now), 0)
     if _overdue(run, policy, now):
         return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
     back_off = min(policy.retry_most, policy.retry * 2 ** min(misses - 1, 20))
-    # What the service asks for is a floor.
-    delay = max(int(back_off * jitter), miss.again or 0)
+    # Somebody must put the credentials right: to ask often is no use, and may lock us out for good.
+    wait = policy.retry_most * (1 + jitter) / 2 if miss.code == "auth" else back_off * jitter
+    # What says the same of a job several times must have had the time to think again.
+    floor = policy.interval if limit is not None else 1
+    # What the service asks for is a floor too.
+    delay = max(int(wait), floor, miss.again or 0)
     # Whatever it asks for, nobody waits beyond the moment in which this would be given up.
     patience = policy.cancel_patience if cancelling else policy.patience
     rest = (run.answered + patience * 1000 - now) // 1000 + 1

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from progrock.protocol import Snapshot, State
 from progrock.step import (
+    CODES,
     Look,
     Miss,
     Policy,
@@ -193,6 +194,25 @@ def test_misses_that_say_something_need_less_patience(code: str, times: int) -> 
     assert run.snapshot.error.code == code
 
 
+@pytest.mark.parametrize("code", ["nonsense", "vanished", "refused"])
+def test_a_confirmation_is_not_asked_for_in_the_same_moment(code: str) -> None:
+    run = replace(begun(), remote="r")
+    assert decide(run, Miss(code, "No."), POLICY, NOW, 0.0).delay == POLICY.interval
+
+
+def test_credentials_that_are_not_accepted_are_tried_slowly_and_for_as_long_as_silence_is() -> None:
+    """Whoever has to put them right is not helped by haste, and the job is not to blame."""
+    run, now, looks = begun(), 0, 0
+    while not run.snapshot.complete:
+        run, delay = look_at(run, Miss("auth", "The service does not accept our credentials."), now)
+        assert run.snapshot.complete or 15_000 <= delay <= 30_000 or now + delay * 1000 > 60 * SECOND
+        now, looks = now + delay * 1000, looks + 1
+        assert looks < 10
+    assert run.snapshot.error is not None
+    assert run.snapshot.error.code == "auth"
+    assert run.snapshot.message == "Gave up after 60 seconds. The service does not accept our credentials."
+
+
 def test_being_unreachable_first_does_not_use_up_the_confirmations() -> None:
     run = begun()
     for n in range(6):
@@ -335,7 +355,7 @@ anything = st.one_of(
 )
 looks = st.one_of(
     st.builds(Reading, st.sampled_from(State), anything, st.text(max_size=20), st.text(max_size=20)),
-    st.builds(Miss, st.sampled_from(["unreachable", "nonsense", "vanished", "refused"]), st.text(max_size=20)),
+    st.builds(Miss, st.sampled_from(sorted(CODES)), st.text(max_size=20)),
 )
 
 

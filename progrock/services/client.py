@@ -253,7 +253,7 @@ def _unexpected(response: aiohttp.ClientResponse) -> Miss:
     if status in (408, 425) or status >= 500:
         return Miss("unreachable", f"The service is in trouble (it answered {status}).", again)
     if status in (401, 403):
-        return Miss("refused", f"The service refused us (it answered {status}).", heard=False)
+        return Miss("auth", f"The service does not accept our credentials (it answered {status}).", heard=False)
     if 400 <= status < 500:
         return Miss("refused", f"The service refused the call (it answered {status}).", heard=False)
     return Miss("nonsense", f"The service gave an answer that was not expected ({status}).")

@@ -120,7 +120,7 @@ async def test_a_cancel_is_answered_with_the_end(synth: HTTPService) -> None:
     [
         ({"kind": "status", "status": 500}, "unreachable"),
         ({"kind": "status", "status": 429, "retry_after": 3}, "unreachable"),
-        ({"kind": "status", "status": 403}, "refused"),
+        ({"kind": "status", "status": 403}, "auth"),
         ({"kind": "garbage", "body": "html"}, "nonsense"),
         ({"kind": "garbage", "body": "truncated"}, "nonsense"),
         ({"kind": "garbage", "body": "deep"}, "nonsense"),
