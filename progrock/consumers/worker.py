@@ -37,6 +37,7 @@ from ..services.answers import checked, each_of, sane
 from ..step import Decision, Miss, Run, anew, begin, cancelled, decide, expired, fail, put_off, too_soon
 from ..writes import Writes
 from .calls import Calls, Room
+from .oddities import Oddities
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class JobWorker(SelfReschedulingConsumer):
         self._calls = Calls()
         # What the entry of a start says from its call on, should the step break off: the service may have heard it.
         self._starting: dict[str, bytes] = {}
+        self._oddities = Oddities()
 
     async def steps(self, leases: Sequence[Lease]) -> Outcomes:
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
@@ -299,8 +301,11 @@ class JobWorker(SelfReschedulingConsumer):
             mine = primary().filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
             if not await self._writes.update(mine, remote=answer.remote, title=decision.run.snapshot.title):
                 # It ended, or began another time, while we started it. What is the finished one's is not touched.
-                done = primary().filter(pk=row.pk, state=State.SUCCEEDED, remote=answer.remote)
-                if not await done.aexists():
+                now = await primary().filter(pk=row.pk).afirst()
+                if now is not None and now.remote not in ("", answer.remote):
+                    both = (row.service, row.pk, now.remote, answer.remote)
+                    logger.error("%r started job %s twice: %s goes on, %s is cancelled.", *both)
+                if now is None or now.state != State.SUCCEEDED or now.remote != answer.remote:
                     await self._stop(service, row.service, answer.remote)
                 yield lease, Again(0, attempt=lease.attempt, nudged=True)
                 return
@@ -449,7 +454,9 @@ class JobWorker(SelfReschedulingConsumer):
     def _decide(self, lease: Lease, run: Run, look: object, service: Service, *, watched: bool = True) -> Decision:
         policy = registry.policy(run.snapshot.service)
         spread = service.batch <= 1
-        return decide(run, sane(look), policy, lease.at, random.random(), spread=spread, watched=watched)
+        answer = sane(look)
+        self._oddities.see(run.snapshot.service, run.snapshot.percent, answer)
+        return decide(run, answer, policy, lease.at, random.random(), spread=spread, watched=watched)
 
     def _put_off(self, lease: Lease, run: Run, delay: int, *, begun: bool = True) -> Decision:
         return put_off(run, registry.policy(run.snapshot.service), lease.at, delay, begun=begun)

@@ -1035,7 +1035,9 @@ async def test_a_cancel_of_what_cannot_be_asked_for_says_so(remote: Remote, abil
     assert "may go on with it" in ended.message
 
 
-async def test_of_two_starts_out_there_the_second_is_stopped(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_two_starts_out_there_the_second_is_stopped(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     remote.default = [RUNNING]
 
     async def other(self: ScriptedService, order: Order) -> Started:
@@ -1048,6 +1050,8 @@ async def test_of_two_starts_out_there_the_second_is_stopped(remote: Remote, mon
     await until(lambda: remote.cancels == ["r-second"])
     await until(lambda: ["r-first"] in remote.polls)
     assert (await Job.objects.aget(pk=started.job)).remote == "r-first"
+    twice = f"'scripted' started job {started.job} twice: r-first goes on, r-second is cancelled."
+    assert [line.getMessage() for line in caplog.records if line.levelname == "ERROR"] == [twice]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "nul\x00"])
