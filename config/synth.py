@@ -72,7 +72,7 @@ class SynthService(Service):
         if isinstance(look, Miss):
             return look
         remote = reply.body.get("id")
-        if not isinstance(remote, str) or not 0 < len(remote) <= 200:
+        if not isinstance(remote, str) or not 0 < len(remote) <= 200 or not remote.isprintable():
             return _nonsense("an id", reply.body)
         return Started(remote, look)
 
