@@ -78,6 +78,8 @@ class Remote:
         self.cancels: list[str] = []
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.looks: dict[str, list[Look | Exception]] = {}
+        self.ended: dict[str, Reading] = {}
+        """The ends that it has told of, which stay so."""
         self.default: list[Look | Exception] = [Reading(State.RUNNING, 50), Reading(State.SUCCEEDED, 100)]
         self.start_look: list[Miss | Exception] = []
         """What comes of the next starts instead of a job."""
@@ -109,9 +111,20 @@ class Remote:
     def next_look(self, name: str) -> Look:
         """Return what a job is answered now, by the remote's name for it."""
         looks = self.looks.setdefault(name, list(self.default))
-        look = looks.pop(0) if len(looks) > 1 else looks[0]
+        return self._tell(name, looks.pop(0) if len(looks) > 1 else looks[0])
+
+    def stop(self, name: str) -> Look:
+        """Return what comes of telling a job to stop, by the remote's name for it."""
+        self.cancels.append(name)
+        return self._tell(name, self.cancel_look)
+
+    def _tell(self, name: str, look: Look | Exception) -> Look:
         if isinstance(look, Exception):
             raise look
+        if name in self.ended:
+            return self.ended[name]
+        if isinstance(look, Reading) and look.state.complete:
+            self.ended[name] = look
         return look
 
 
@@ -157,8 +170,7 @@ class ScriptedService(Service):
         return [remote.next_look(each) for each in remotes]
 
     async def cancel(self, remote_id: str) -> Look:
-        remote.cancels.append(remote_id)
-        return remote.cancel_look
+        return remote.stop(remote_id)
 
     async def find(self, job: str) -> str | Miss | None:
         return f"r-{job}" if remote.starts[job] else None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from ..consumers.worker import CALL_MOST
@@ -58,13 +57,13 @@ class TroubleContract:
     def test_a_remote_that_does_not_answer(self) -> None:
         async def check() -> None:
             async with hostile(silent=True) as remote:
-                beats = asyncio.create_task(_beats())
                 start = (await self._all_miss("no answer", remote.host, remote.port))["start"]
-                beats.cancel()
-            if isinstance(start, Miss) and not start.heard:
-                wrong("a start that was sent and not answered to be one that may have been heard", start)
-            if await beats < _BEATS_LEAST:
-                wrong("the event loop to go on while an adapter waits", "a call that holds it up")
+                if isinstance(start, Miss) and not start.heard:
+                    wrong("a start that was sent and not answered to be one that may have been heard", start)
+                async with talking(self.adapter_at(remote.host, remote.port), CALL_MOST) as talk:
+                    for what, call in self._calls(talk).items():
+                        if await _beats_during(call()) < _BEATS_LEAST:
+                            wrong("the event loop to go on while an adapter waits", f"held up by {what}")
 
         self._run(check)
 
@@ -124,19 +123,22 @@ class TroubleContract:
         with own_loop() as loop:
             loop.run(check())
 
+    def _calls(self, talk: Talk) -> dict[str, Callable[[], Awaitable[object]]]:
+        """Return everything that can be asked, by name."""
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "start": lambda: talk.begin(talk.order(self.params)),
+            "poll": lambda: talk.looks(["a", "b", "a"]),
+            "cancel": lambda: talk.cancel("a"),
+            "open": lambda: _opened(talk),
+        }
+        return {**calls, "find": lambda: talk.find("a")} if talk.service.finds else calls
+
     async def _ask(self, host: str, port: int) -> dict[str, object]:
         """Return what everything that can be asked is answered, by what was asked."""
         service = self.adapter_at(host, port)
         async with talking(service, CALL_MOST) as talk:
-            calls: dict[str, Coroutine[Any, Any, object]] = {
-                "start": talk.begin(talk.order(self.params)),
-                "poll": talk.looks(["a", "b", "a"]),
-                "cancel": talk.cancel("a"),
-                "open": _opened(talk),
-            }
-            if service.finds:
-                calls["find"] = talk.find("a")
-            answers: dict[str, object] = dict(zip(calls, await asyncio.gather(*calls.values()), strict=True))
+            calls = self._calls(talk)
+            answers = dict(zip(calls, await asyncio.gather(*(call() for call in calls.values())), strict=True))
         told = f"{service!r} {answers!r}"
         for secret in self.secrets:
             if secret in told:
@@ -169,11 +171,19 @@ async def _opened(talk: Talk) -> object:
     return opened
 
 
-async def _beats() -> int:
-    """Count how often this event loop comes round, until it is told to stop."""
-    beats = 0
-    with suppress(asyncio.CancelledError):
+async def _beats_during(call: Awaitable[object]) -> int:
+    """Return how often the event loop came round while a call was made."""
+    count = 0
+
+    async def beat() -> None:
+        nonlocal count
         for _ in range(int(CALL_MOST / 0.005)):
             await asyncio.sleep(0.005)
-            beats += 1
-    return beats
+            count += 1
+
+    beating = asyncio.create_task(beat())
+    try:
+        await call
+    finally:
+        beating.cancel()
+    return count

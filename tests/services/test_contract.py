@@ -1,7 +1,8 @@
-"""The contract of adapters: ours keep it, and one that breaks any part of it is found out."""
+"""The contract of adapters: ours keep it."""
 
 from __future__ import annotations
 
+import unittest
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from config.synth import SynthService
 from progrock.services import Service
 from progrock.testing import AdapterContract, TroubleContract
+from tests.services.promises import KeptService
 from tests.synth.process import SynthProcess
 
 
@@ -33,3 +35,17 @@ class TestSynth(AdapterContract):
 class TestSynthInTrouble(TroubleContract):
     def adapter_at(self, host: str, port: int) -> Service:
         return SynthService(f"http://{host}:{port}", timeout=500)
+
+
+class TestScripted(AdapterContract):
+    runs = {"runs": True}
+
+    def adapter(self) -> Service:
+        return KeptService()
+
+
+def test_it_needs_no_pytest() -> None:
+    case = type("ByUnittest", (TestScripted, unittest.TestCase), {})
+    result = unittest.defaultTestLoader.loadTestsFromTestCase(case).run(unittest.TestResult())
+    assert result.testsRun == sum(name.startswith("test_") for name in dir(AdapterContract))
+    assert (result.failures, result.errors, result.skipped) == ([], [], [])
