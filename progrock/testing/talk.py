@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 from ..protocol import State
-from ..services import File, Order, Service, Started
+from ..services import Elsewhere, File, Order, Service, Started
 from ..services.answers import checked, sane
 from ..step import CODES, Look, Miss, Reading
 
@@ -128,8 +128,10 @@ class Talk:
             await self.within(opened.body.aclose())
 
     async def read(self, name: str) -> bytes:
-        """Return the whole of a job's file, which there is."""
+        """Return the whole of a job's file, which there is; nothing, if it is elsewhere."""
         opened = await self.open(name)
+        if isinstance(opened, Elsewhere):
+            return b""
         if not isinstance(opened, File):
             wrong("the file of a job that says it has one", opened)
         pieces = []
@@ -143,13 +145,15 @@ class Talk:
             await self.cancel(name)
         await self.within(self.service.aclose())
 
-    async def open(self, name: str) -> File | Miss:
+    async def open(self, name: str) -> File | Elsewhere | Miss:
         """Open a job's file."""
         opened = await self.within(self.service.open(name, {}))
         if isinstance(opened, Miss):
             return missed(opened)
         if isinstance(opened, File) and opened.status not in _STATUSES:
             wrong(f"a file with one of the statuses {_STATUSES}", opened.status)
+        if isinstance(opened, Elsewhere) and not opened.url.startswith(("https://", "http://")):
+            wrong("a URL with http or https", opened.url)
         return opened
 
 
