@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import socket
 import struct
@@ -20,6 +21,8 @@ DEAD = 70
 """Exit code of a process that was told to die."""
 _DEEP = 100_000
 _HUGE = 10_000_000
+_ENDLESS = 1 << 30
+_BLOCK = b"0" * (1 << 16)
 
 Struck = dict[str, Trouble]
 
@@ -37,6 +40,11 @@ async def before(struck: Struck, request: web.Request, studio: Studio) -> Answer
     if "forget" in struck:
         names = struck["forget"].options.get("ids", "all")
         studio.forget(None if names == "all" else names)
+    if "twice" in struck:
+        studio.forget_key(request.headers.get("Idempotency-Key"))
+    if "redirect" in struck:
+        options = struck["redirect"].options
+        return Answer({}, options.get("status", 302), {"Location": str(options["to"])})
     if "status" in struck:
         options = struck["status"].options
         status = options["status"]
@@ -64,6 +72,8 @@ async def deliver(struck: Struck, answer: Answer, request: web.Request) -> web.S
     if "lost-reply" in struck:
         _reset(request)
         return web.Response()
+    if "garbage" in struck and struck["garbage"].options["body"] == "zeros":
+        return await _zeros(answer, request)
     if not {"reset", "drip"} & struck.keys():
         return None
     body = answer.body()
@@ -83,6 +93,17 @@ async def deliver(struck: Struck, answer: Answer, request: web.Request) -> web.S
             break
         await reply.write(body[at : at + 1])
         await asyncio.sleep(wait)
+    return reply
+
+
+async def _zeros(answer: Answer, request: web.Request) -> web.StreamResponse:
+    reply = web.StreamResponse(status=answer.status, headers={**answer.headers, "Content-Type": "application/json"})
+    reply.content_length = _ENDLESS
+    await reply.prepare(request)
+    for _ in range(_ENDLESS // len(_BLOCK)):
+        if _gone(request):
+            break
+        await reply.write(_BLOCK)
     return reply
 
 
@@ -116,6 +137,8 @@ def _bend(struck: Struck, render: wire.Fields) -> None:
         render.update(struck["percent"].options)
     if "state" in struck:
         render["state"] = struck["state"].options["state"]
+    if "stranger" in struck:
+        render["id"] = struck["stranger"].options["id"]
 
 
 def _garbage(sort: str, answer: Answer) -> Answer:
@@ -132,7 +155,10 @@ def _garbage(sort: str, answer: Answer) -> Answer:
     elif sort == "huge":
         more = answer.payload if isinstance(answer.payload, dict) else {}
         payload = wire.dumps({"padding": "x" * _HUGE, **more}).encode()
-    elif sort == "empty":
+    elif sort == "gzip":
+        headers["Content-Encoding"] = "gzip"
+        payload = gzip.compress(b"0" * _HUGE * 2, compresslevel=1)
+    elif sort in ("empty", "zeros"):
         payload = b""
     elif sort == "nan":
         for render in _renders(answer.payload):

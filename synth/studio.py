@@ -126,6 +126,11 @@ class Studio:
             self.path(render).unlink(missing_ok=True)
         self._shelf.drop(lost)
 
+    def forget_key(self, key: str | None) -> None:
+        """Lose which render a key has started; the render goes on."""
+        if key is not None:
+            self._by_key.pop(key, None)
+
     def path(self, render: Render) -> Path:
         """Give where a render's finished file is."""
         return self.home / f"{render.id}.wav"

@@ -123,6 +123,10 @@ def _status(value: object, name: str) -> int:
     return wire.whole(value, name, 200, 599)
 
 
+def _redirect(value: object, name: str) -> int:
+    return wire.whole(value, name, 300, 399)
+
+
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise wire.wrong(name, "a string", value)
@@ -134,7 +138,7 @@ def _header(value: object, name: str) -> float | str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    raise wire.wrong(name, "seconds or a printable string", value)
+    raise wire.wrong(name, "a number or a printable string", value)
 
 
 def _names(value: object, name: str) -> list[str] | str:
@@ -153,15 +157,25 @@ def _anything(value: object, _name: str) -> object:
 _KINDS: dict[str, dict[str, _Check]] = {
     "latency": {"ms": _wait},
     "status": {"status": _status, "retry_after": _header},
+    "redirect": {"to": _header, "status": _redirect},
     "garbage": {"body": _text},
     "hang": {},
     "drip": {"ms": _wait},
     "reset": {},
     "lost-reply": {},
+    "twice": {},
     "backwards": {},
     "forget": {"ids": _names},
     "die": {},
     "percent": {"done": _anything, "total": _anything},
     "state": {"state": _text},
+    "stranger": {"id": _text},
 }
-_NEEDED = {"latency": ("ms",), "status": ("status",), "garbage": ("body",), "state": ("state",)}
+_NEEDED = {
+    "latency": ("ms",),
+    "status": ("status",),
+    "redirect": ("to",),
+    "garbage": ("body",),
+    "state": ("state",),
+    "stranger": ("id",),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -48,6 +49,9 @@ def raw(synth: SynthProcess, method: str, path: str, body: bytes = b"", headers:
         ({"kind": "percent"}, "missing-key", "done or total"),
         ({"kind": "state", "state": 5}, "bad-value", "state"),
         ({"kind": "forget", "ids": [5]}, "bad-value", "ids"),
+        ({"kind": "redirect"}, "missing-key", "to"),
+        ({"kind": "redirect", "to": "/x", "status": 200}, "bad-value", "status"),
+        ({"kind": "stranger"}, "missing-key", "id"),
         ({"kind": "hang", "on": ["stats"]}, "bad-value", "stats"),
         ({"kind": "hang", "on": []}, "bad-value", "on"),
         ({"kind": "hang", "times": 0}, "bad-value", "times"),
@@ -153,6 +157,52 @@ def test_garbage(synth: SynthProcess, path: str, body: str) -> None:
         assert reply.body == (b"" if body == "empty" else body.encode())
     with pytest.raises(json.JSONDecodeError):
         json.loads(reply.body)
+
+
+def test_a_compressed_body_is_a_bomb(synth: SynthProcess, path: str) -> None:
+    synth.trouble({"kind": "garbage", "body": "gzip"})
+    reply = synth.call("GET", path)
+    assert reply.headers["content-encoding"] == "gzip"
+    assert len(reply.body) < 100_000
+    assert len(gzip.decompress(reply.body)) == 20_000_000
+
+
+def test_a_body_may_have_no_end_to_speak_of(synth: SynthProcess, path: str) -> None:
+    synth.trouble({"kind": "garbage", "body": "zeros"})
+    with socket.create_connection(("127.0.0.1", synth.port), timeout=5) as line:
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        got = 0
+        while got < 20_000_000:
+            got += len(line.recv(1 << 20))
+    synth.trouble()
+    assert synth.call("GET", path).json["state"] == "running"
+
+
+@pytest.mark.parametrize("status", [None, 301, 307])
+def test_a_redirect_leads_away_and_does_no_work(synth: SynthProcess, status: int | None) -> None:
+    more = {} if status is None else {"status": status}
+    synth.trouble({"kind": "redirect", "to": "http://127.0.0.1:1/latest", "on": ["start"], **more})
+    before = synth.call("GET", "/v1/stats").json["starts"]
+    reply = synth.call("POST", "/v1/renders", {"mode": "clock"})
+    assert (reply.status, reply.headers["location"]) == (status or 302, "http://127.0.0.1:1/latest")
+    assert synth.call("GET", "/v1/stats").json["starts"] == before
+
+
+def test_a_start_that_is_taken_twice_makes_two(synth: SynthProcess) -> None:
+    key = {"Idempotency-Key": "twice-1"}
+    synth.trouble({"kind": "twice", "on": ["start"]})
+    made = [synth.call("POST", "/v1/renders", {"mode": "clock"}, key) for _ in range(2)]
+    assert [reply.status for reply in made] == [201, 201]
+    first, second = (reply.json["id"] for reply in made)
+    assert first != second
+    assert [synth.call("GET", f"/v1/renders/{each}").json["state"] for each in (first, second)] == ["running"] * 2
+
+
+def test_a_stranger_is_another_render(synth: SynthProcess, path: str) -> None:
+    synth.trouble({"kind": "stranger", "id": "somebody-else"})
+    assert synth.call("GET", path).json["id"] == "somebody-else"
+    batch = synth.call("POST", "/v1/renders/status", {"ids": [path.rsplit("/", 1)[1]]}).json
+    assert [render["id"] for render in batch["renders"]] == ["somebody-else"]
 
 
 def test_garbage_at_the_start_has_started(synth: SynthProcess) -> None:
