@@ -295,12 +295,13 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
         # Until the look was due the silence was ours: we did not ask.
         run = replace(run, answered=max(run.answered, min(now, run.snapshot.due * 1000)))
     silence = (now - run.answered) // 1000
-    if cancelling and (silence > policy.cancel_patience or miss.code in ("vanished", "refused")):
-        return Decision(cancelled(run, f"Cancelled, but the service may go on with it: {miss.message}", now), 0)
     # A refused start will be refused again; a refused look may be about the others in its batch.
     refused = policy.nonsense if run.remote else 1
     limit = {"nonsense": policy.nonsense, "vanished": policy.vanished, "refused": refused}.get(miss.code)
-    if limit is not None and strikes >= limit:
+    enough = limit is not None and strikes >= limit
+    if cancelling and (silence > policy.cancel_patience or miss.code in ("vanished", "refused") or enough):
+        return Decision(cancelled(run, f"Cancelled, but the service may go on with it: {miss.message}", now), 0)
+    if enough:
         return Decision(fail(run, miss.code, miss.message, now), 0)
     if silence > policy.patience:
         without = "" if miss.code == "auth" else " without an answer"

@@ -256,6 +256,17 @@ def test_a_cancel_that_cannot_be_delivered_ends_and_tells_the_truth() -> None:
     assert "may go on with it" in run.snapshot.message
 
 
+def test_a_cancel_that_is_answered_with_nonsense_ends_as_a_cancel() -> None:
+    run = cancelling()
+    for n in range(POLICY.nonsense):
+        assert not run.snapshot.complete
+        run, _ = look_at(run, Miss("nonsense", "That makes no sense."), n)
+    assert (run.snapshot.state, run.snapshot.message) == (
+        State.CANCELLED,
+        "Cancelled, but the service may go on with it: That makes no sense.",
+    )
+
+
 def test_a_job_that_the_service_stopped_by_itself_failed() -> None:
     run, _ = look_at(begun(), Reading(State.CANCELLED))
     assert run.snapshot.error is not None
