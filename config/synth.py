@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from progrock.exceptions import InvalidParams
 from progrock.protocol import State
@@ -67,7 +68,7 @@ class SynthService(Service):
             "POST", "/v1/renders", json=order.params, headers={"Idempotency-Key": order.job}, expect=(200, 201)
         )
         if isinstance(reply, Miss):
-            return reply
+            return _of_the_call(reply)
         look = _reading(reply.body)
         if isinstance(look, Miss):
             return look
@@ -79,7 +80,7 @@ class SynthService(Service):
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
         reply = await self.http.call("POST", "/v1/renders/status", json={"ids": remotes})
         if isinstance(reply, Miss):
-            return [reply] * len(remotes)
+            return [_of_the_call(reply)] * len(remotes)
         try:
             renders = {render["id"]: render for render in reply.body["renders"]}
             unknown = set(reply.body["unknown"])
@@ -114,6 +115,13 @@ class SynthService(Service):
 
     async def aclose(self) -> None:
         await self.http.aclose()
+
+
+def _of_the_call(miss: Miss) -> Miss:
+    """Return a miss that is about no job: what is not known (404) is the call."""
+    return (
+        replace(miss, code="refused", message="The synth does not know this call.") if miss.code == "vanished" else miss
+    )
 
 
 def _reading(render: object) -> Look:
