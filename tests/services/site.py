@@ -1,0 +1,92 @@
+"""A whole site in one process, whose service is the real synth and whose time passes as the schedule needs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from django.test import override_settings
+
+from progrock import jobs, registry
+from progrock.models import Job
+from progrock.protocol import Snapshot
+from progrock.testing import Clock, adrain
+from tests.synth.process import SynthProcess
+
+_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1_000}}
+QUICK = {"mode": "clock", "length": 0.5, "pace": 100}
+"""Parameters of a render that has succeeded before anybody looks twice."""
+LONG = {"mode": "clock", "length": 600}
+"""Parameters of a render that goes on."""
+POLICY = {"patience": 20_000, "cancel_patience": 10_000, "deadline": 60_000}
+
+
+class Site:
+    """What a test asks of it."""
+
+    def __init__(self, synth: SynthProcess, clock: Clock) -> None:
+        self.synth, self.clock = synth, clock
+        self._began = clock.now
+        self._starts = self._count()
+
+    async def start(self, params: Mapping[str, Any]) -> str:
+        """Start a job, of which nobody takes a step yet."""
+        return (await jobs.astart("synth", dict(params), owner="me")).job
+
+    async def end(self, params: Mapping[str, Any], *troubles: dict[str, Any]) -> Snapshot:
+        """Have a job run into trouble, and return its end."""
+        self.synth.trouble(*troubles)
+        job = await self.start(params)
+        (ended,) = await adrain(most=1_000)
+        assert ended.job == job
+        assert ended.complete
+        assert await registry.store().peek([job]) == [None]
+        return ended
+
+    def passed(self) -> int:
+        """Return how many milliseconds have passed here."""
+        return (self.clock.now - self._began) // 1000
+
+    def hits(self) -> int:
+        """Return how many requests ran into trouble."""
+        return sum(each["hits"] for each in self.synth.call("GET", "/v1/trouble").json["trouble"])
+
+    def starts(self) -> int:
+        """Return how many renders the synth has made for this site."""
+        return self._count() - self._starts
+
+    def _count(self) -> int:
+        return int(self.synth.call("GET", "/v1/stats").json["starts"])
+
+    async def remotes(self) -> dict[str, str]:
+        """Return the renders of the jobs that there are, by job."""
+        return {str(row.pk): row.remote async for row in Job.objects.all()}
+
+
+@asynccontextmanager
+async def playing(
+    synth: SynthProcess, backend: str, options: Mapping[str, Any], policy: Mapping[str, Any]
+) -> AsyncIterator[Site]:
+    """Set up such a site.
+
+    :param backend: dotted path of the synth's adapter.
+    :param options: its own; where the synth is, and time-outs that a test can wait for, are added.
+    """
+    declared = {
+        "BACKEND": backend,
+        "OPTIONS": {"base_url": synth.url, "timeout": 300, **options},
+        "POLICY": {**POLICY, **policy},
+    }
+    clock = Clock()
+    before, registry.clock = registry.clock, clock
+    setting = {"SERVICES": {"synth": declared}, "STORE": "memory://"}
+    try:
+        with override_settings(PROGROCK=setting, CHANNEL_LAYERS={"default": _MEMORY, registry.WORK_LAYER: _MEMORY}):
+            try:
+                yield Site(synth, clock)
+            finally:
+                await registry.aclose()
+    finally:
+        registry.clock = before
+        synth.trouble()
