@@ -107,10 +107,11 @@ class AdapterContract:
                 return
             order = talk.order(self.runs)
             name = await talk.started(order)
+            await talk.until_begun(name)
             if (found := await talk.find(order.job)) != name:
                 wrong(f"the job {name!r}", found)
-            if (found := await talk.find(str(uuid.uuid4()))) is not None:
-                wrong("None for a job that never was", found)
+            if isinstance(found := await talk.find(str(uuid.uuid4())), str):
+                wrong("None, or a miss, for a job that never was", found)
 
         self._talk(check)
 

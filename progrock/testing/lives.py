@@ -79,7 +79,7 @@ class Remote:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.looks: dict[str, list[Look | Exception]] = {}
         self.ended: dict[str, Reading] = {}
-        """The ends that it has told of, which stay so."""
+        """The ends that it has told of, by its names of the jobs: they stay so."""
         self.default: list[Look | Exception] = [Reading(State.RUNNING, 50), Reading(State.SUCCEEDED, 100)]
         self.start_look: list[Miss | Exception] = []
         """What comes of the next starts instead of a job."""

@@ -99,24 +99,33 @@ class Talk:
         return look_of(await self.within(self.service.cancel(name)))
 
     async def find(self, job: str) -> str | Miss | None:
-        """Look for a job by its own id."""
+        """Look for a job by its own id; that nobody can know whether it was started is an answer, too."""
         found = await self.within(self.service.find(job))
         if isinstance(found, Miss):
-            return missed(found)
+            return missed(found, CODES | {"start_unknown"})
         if found is not None and isinstance(checked(Started(found)), Miss):
             wrong("a name of 1 to 200 printable characters, None or a Miss", found)
         return found
 
     async def until_over(self, name: str, ask: Callable[[str], Awaitable[Look]] | None = None) -> Reading:
         """Ask of a job until it is over, by a look if not told how."""
+        return await self._until(name, lambda state: state.complete, ask or self.look)
+
+    async def until_begun(self, name: str) -> Reading:
+        """Look at a job until it does not wait any more."""
+        return await self._until(name, lambda state: state is not State.PENDING, self.look)
+
+    async def _until(
+        self, name: str, reached: Callable[[State], bool], ask: Callable[[str], Awaitable[Look]]
+    ) -> Reading:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._patience
         while True:
-            look = await (ask or self.look)(name)
-            if isinstance(look, Reading) and look.state.complete:
+            look = await ask(name)
+            if isinstance(look, Reading) and reached(look.state):
                 return look
             if loop.time() > end:
-                wrong(f"an end within {self._patience:g} s", look)
+                wrong(f"another answer within {self._patience:g} s", look)
             await asyncio.sleep(0.05)
 
     async def closed(self, name: str, some: int = 0) -> None:
@@ -185,13 +194,14 @@ def look_of(look: object) -> Look:
     return kept
 
 
-def missed(miss: Miss) -> Miss:
+def missed(miss: Miss, codes: frozenset[str] = CODES) -> Miss:
     """Return a miss that a person understands.
 
+    :param codes: what it may be.
     :raises AssertionError: if its code is unknown, or its message empty, long or of several lines.
     """
-    if miss.code not in CODES:
-        wrong(f"one of the codes {', '.join(sorted(CODES))}", miss)
+    if miss.code not in codes:
+        wrong(f"one of the codes {', '.join(sorted(codes))}", miss)
     if not 0 < len(miss.message) <= 200 or not miss.message.isprintable():
         wrong("a message of one line that a person understands", miss)
     return miss
