@@ -342,6 +342,20 @@ async def test_e21_nobody_is_called_whom_a_redirect_names(site: Site, on: str) -
         assert other.calls == 0
 
 
+async def test_e16_a_job_that_is_forgotten_is_not_the_others_trouble(site: Site) -> None:
+    gone, *others = [await site.start(LONG) for _ in range(4)]
+    with pytest.raises(StillGoing):
+        await adrain(most=8)
+    renders = await site.remotes()
+    site.synth.trouble({"kind": "forget", "ids": [renders[gone]], "times": 1})
+    with pytest.raises(StillGoing):
+        await adrain(most=40)
+    for job in (gone, *others):
+        snapshot = await jobs.aget(job, owner="me")
+        assert snapshot.state is (State.FAILED if job == gone else State.RUNNING)
+        assert (snapshot.error.code if snapshot.error else "") == ("vanished" if job == gone else "")
+
+
 async def test_e29_a_cancel_that_fails_for_a_while_is_tried_again(site: Site) -> None:
     job = await cancelled(site, {"kind": "status", "status": 500, "times": 2})
     (ended,) = await adrain()
