@@ -127,7 +127,9 @@ class Client:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await request.__aenter__()
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except (TimeoutError, aiohttp.ServerTimeoutError):
+            return Miss("unreachable", "The service did not answer in time.")
+        except (aiohttp.ClientError, OSError):
             return Miss("unreachable", "The service cannot be reached.")
         if redirect and response.status in _REDIRECTS:
             response.close()

@@ -287,6 +287,29 @@ async def test_a_start_that_cannot_be_made_fails_for_a_reason(
     assert site.starts() == 0
 
 
+# By row: the trouble of a file, the code of the miss, and what a person reads.
+FILES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("E02", {"kind": "hang"}, "unreachable", IN_TIME),
+    ("E04", {"kind": "lost-reply"}, "unreachable", r"The service cannot be reached\."),
+    ("E16", {"kind": "status", "status": 404}, "vanished", r"The service does not know this job any more\."),
+    ("E17", {"kind": "status", "status": 403}, "auth", r".* does not accept our credentials \(it answered 403\)\."),
+    ("E18", {"kind": "status", "status": 429}, "unreachable", r"The service is busy and asks us to wait\."),
+    ("E19", {"kind": "status", "status": 500}, "unreachable", r"The service is in trouble \(it answered 500\)\."),
+    ("E21", {"kind": "redirect", "to": "http://127.0.0.1:1/latest"}, "nonsense", r".* was not expected \(302\)\."),
+]
+
+
+@pytest.mark.parametrize(("row", "trouble", "code", "message"), FILES)
+async def test_a_file_that_cannot_be_had_is_a_miss(
+    process: SynthProcess, service: Service, row: str, trouble: dict[str, Any], code: str, message: str
+) -> None:
+    process.trouble({"on": ["file"], **trouble})
+    opened = await service.open("render", {})
+    assert isinstance(opened, Miss), opened
+    assert opened.code == code
+    assert re.fullmatch(message, opened.message), opened
+
+
 async def test_e14_what_goes_back_is_not_shown_and_said_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     shown: list[float | None] = []
 
