@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from django.test import override_settings
 
-from progrock import jobs, registry
+from progrock import jobs, registry, webhooks
+from progrock.hooks import Call
 from progrock.models import Job
 from progrock.protocol import Snapshot
 from progrock.testing import Clock, adrain
@@ -20,6 +22,8 @@ QUICK = {"mode": "clock", "length": 0.5, "pace": 100}
 LONG = {"mode": "clock", "length": 600}
 """Parameters of a render that goes on."""
 POLICY = {"patience": 20_000, "cancel_patience": 10_000, "deadline": 60_000}
+
+HOOK = {"form": "shared", "secrets": ["open"], "header": "X-Token", "job": "job", "net": 30_000}
 
 
 class Site:
@@ -48,6 +52,16 @@ class Site:
         """Return how many milliseconds have passed here."""
         return (self.clock.now - self._began) // 1000
 
+    async def call(self, job: str, **said: object) -> webhooks.Outcome:
+        """Have the service call back, and return what came of that."""
+        body = msgspec.json.encode({"job": job, **said})
+        return await webhooks.take("synth", Call({"X-Token": "open"}, {}, body))
+
+    def looks(self) -> int:
+        """Return how many calls to look at jobs the synth has had."""
+        requests = self.synth.call("GET", "/v1/stats").json["requests"]
+        return int(requests.get("status", 0)) + int(requests.get("batch", 0))
+
     def hits(self) -> int:
         """Return how many requests ran into trouble."""
         return sum(each["hits"] for each in self.synth.call("GET", "/v1/trouble").json["trouble"])
@@ -66,17 +80,19 @@ class Site:
 
 @asynccontextmanager
 async def playing(
-    synth: SynthProcess, backend: str, options: Mapping[str, Any], policy: Mapping[str, Any]
+    synth: SynthProcess, backend: str, options: Mapping[str, Any], policy: Mapping[str, Any], *, hook: bool = False
 ) -> AsyncIterator[Site]:
     """Set up such a site.
 
     :param backend: dotted path of the synth's adapter.
     :param options: its own; where the synth is, and time-outs that a test can wait for, are added.
+    :param hook: whether the service calls back, see :meth:`Site.call`.
     """
-    declared = {
+    declared: dict[str, Any] = {
         "BACKEND": backend,
         "OPTIONS": {"base_url": synth.url, "timeout": 300, **options},
         "POLICY": {**POLICY, **policy},
+        **({"HOOK": HOOK} if hook else {}),
     }
     clock = Clock()
     before, registry.clock = registry.clock, clock

@@ -357,8 +357,7 @@ async def test_e21_nobody_is_called_whom_a_redirect_names(site: Site, on: str) -
         site.synth.trouble({"kind": "redirect", "to": f"http://{other.host}:{other.port}/latest", "on": [on]})
         job = await site.start(LONG)
         if on == "cancel":
-            with pytest.raises(StillGoing):
-                await adrain(most=3)
+            await some_steps(3)
             await jobs.acancel(job, owner="me")
         (ended,) = await adrain()
         assert ended.state is (State.CANCELLED if on == "cancel" else State.FAILED)
@@ -367,12 +366,10 @@ async def test_e21_nobody_is_called_whom_a_redirect_names(site: Site, on: str) -
 
 async def test_e16_a_job_that_is_forgotten_is_not_the_others_trouble(site: Site) -> None:
     gone, *others = [await site.start(LONG) for _ in range(4)]
-    with pytest.raises(StillGoing):
-        await adrain(most=8)
+    await some_steps(8)
     renders = await site.remotes()
     site.synth.trouble({"kind": "forget", "ids": [renders[gone]], "times": 1})
-    with pytest.raises(StillGoing):
-        await adrain(most=40)
+    await some_steps(40)
     for job in (gone, *others):
         snapshot = await jobs.aget(job, owner="me")
         assert snapshot.state is (State.FAILED if job == gone else State.RUNNING)
@@ -400,11 +397,56 @@ async def cancelled(site: Site, trouble: dict[str, Any]) -> str:
     """Return a job that is asked to end while the service has trouble with that."""
     site.synth.trouble()
     job = await site.start(LONG)
-    with pytest.raises(StillGoing):
-        await adrain(most=3)
+    await some_steps(3)
     site.synth.trouble({"on": ["cancel"], **trouble})
     await jobs.acancel(job, owner="me")
     return job
+
+
+async def some_steps(most: int = 1) -> None:
+    """Take so many steps of jobs that go on."""
+    with pytest.raises(StillGoing):
+        await adrain(most=most)
+
+
+@pytest.fixture
+async def calling(process: SynthProcess, adapter: str, transactional_db: None) -> AsyncIterator[Site]:
+    """Set up a site whose service calls back, so that it is looked at rarely."""
+    async with playing(process, *ADAPTERS[adapter], {"deadline": 600_000}, hook=True) as site:
+        yield site
+
+
+async def test_webhooks_that_come_twice_have_a_job_looked_at_once(calling: Site) -> None:
+    job = await calling.start(LONG)
+    await some_steps(3)
+    calling.clock.advance(5_000)
+    before = calling.looks(), calling.passed()
+    for _ in range(3):
+        assert await calling.call(job, state="running") == "heard"
+    await some_steps()
+    assert (calling.looks(), calling.passed()) == (before[0] + 1, before[1])
+    await some_steps()
+    assert calling.passed() >= before[1] + 20_000
+
+
+async def test_webhooks_out_of_order_are_not_believed(calling: Site) -> None:
+    """The one that tells of the end overtakes the end, and the one that tells of a beginning comes after it."""
+    job = await calling.start(LONG)
+    await some_steps(3)
+    calling.clock.advance(5_000)
+    assert await calling.call(job, state="succeeded") == "heard"
+    await some_steps()
+    assert (await jobs.aget(job, owner="me")).state is State.RUNNING
+    calling.synth.trouble({"kind": "state", "state": "succeeded", "on": ["status"]})
+    calling.clock.advance(5_000)
+    assert await calling.call(job, state="succeeded") == "heard"
+    (ended,) = await adrain()
+    calling.synth.trouble()
+    looks = calling.looks()
+    assert await calling.call(job, state="running") == "unknown"
+    assert await adrain() == []
+    assert await jobs.aget(job, owner="me") == ended
+    assert (ended.state, calling.looks()) == (State.SUCCEEDED, looks)
 
 
 async def test_e23_of_two_renders_for_one_job_the_second_is_stopped(
