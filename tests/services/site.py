@@ -85,12 +85,12 @@ async def playing(
     """Set up such a site.
 
     :param backend: dotted path of the synth's adapter.
-    :param options: its own; where the synth is, and time-outs that a test can wait for, are added.
+    :param options: its own; where the synth is, is added.
     :param hook: whether the service calls back, see :meth:`Site.call`.
     """
     declared: dict[str, Any] = {
         "BACKEND": backend,
-        "OPTIONS": {"base_url": synth.url, "timeout": 300, **options},
+        "OPTIONS": {"base_url": synth.url, "timeout": 5_000, **options},
         "POLICY": {**POLICY, **policy},
         **({"HOOK": HOOK} if hook else {}),
     }
