@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from ..consumers.worker import CALL_MOST
 from ..services import File, Service
 from ..step import Miss
 from .hostile import hostile, http, nobody
@@ -32,6 +31,7 @@ _STATUSES = (400, 401, 403, 404, 409, 410, 418, 429, 500, 503)
 _READ_MOST = 64 << 20
 _BEAT = 0.005
 _BEATS_LEAST = 10
+_BEATS_MOST = 100_000
 
 
 class TroubleContract:
@@ -45,6 +45,8 @@ class TroubleContract:
     secrets: tuple[str, ...] = ()
     """What the adapter was given that must be seen nowhere."""
 
+    patience = 12.0
+    """Seconds for an answer: a worker waits no longer."""
     handshake = False
     """Whether the remote speaks before it is told to start a job: where it says nothing, it has not heard of one."""
 
@@ -64,7 +66,7 @@ class TroubleContract:
                 start = (await self._all_miss("no answer", remote.host, remote.port))["start"]
                 if isinstance(start, Miss) and not start.heard and not self.handshake:
                     wrong("a start that was sent and not answered to be one that may have been heard", start)
-                async with talking(self.adapter_at(remote.host, remote.port), CALL_MOST) as talk:
+                async with talking(self.adapter_at(remote.host, remote.port), self.patience) as talk:
                     for what, call in self._calls(talk).items():
                         if await _held_up(call()):
                             wrong("the event loop to go on while an adapter waits", f"held up by {what}")
@@ -140,7 +142,7 @@ class TroubleContract:
     async def _ask(self, host: str, port: int) -> dict[str, object]:
         """Return what everything that can be asked is answered, by what was asked."""
         service = self.adapter_at(host, port)
-        async with talking(service, CALL_MOST) as talk:
+        async with talking(service, self.patience) as talk:
             calls = self._calls(talk)
             answers = dict(zip(calls, await asyncio.gather(*(call() for call in calls.values())), strict=True))
         told = f"{service!r} {answers!r}"
@@ -181,7 +183,7 @@ async def _held_up(call: Awaitable[object]) -> bool:
 
     async def beat() -> None:
         nonlocal beats
-        for _ in range(int(CALL_MOST / _BEAT)):
+        for _ in range(_BEATS_MOST):
             await asyncio.sleep(_BEAT)
             beats += 1
 

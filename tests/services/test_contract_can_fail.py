@@ -14,7 +14,7 @@ from config.synth import SynthService
 from progrock.protocol import State
 from progrock.services import Order, Service, Started
 from progrock.step import Look, Miss, Reading
-from progrock.testing import AdapterContract, TroubleContract, trouble
+from progrock.testing import AdapterContract, TroubleContract
 from tests.services.promises import BROKEN, KeptService
 
 SECRET = "open sesame"
@@ -141,6 +141,7 @@ CARELESS: dict[type[SynthService], str] = {
 
 class Trouble(TroubleContract):
     secrets = (SECRET,)
+    patience = 2.0
 
     def __init__(self, adapter: type[SynthService]) -> None:
         self._adapter = adapter
@@ -153,8 +154,7 @@ class Trouble(TroubleContract):
 
 
 @pytest.mark.parametrize("adapter", CARELESS, ids=lambda adapter: adapter.__name__)
-def test_who_does_not_look_out_is_found_out(adapter: type[SynthService], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trouble, "CALL_MOST", 2)
+def test_who_does_not_look_out_is_found_out(adapter: type[SynthService]) -> None:
     getattr(Trouble(SynthService), CARELESS[adapter])()
     with pytest.raises(AssertionError, match=r"^Expected ") as failure:
         getattr(Trouble(adapter), CARELESS[adapter])()
