@@ -136,9 +136,16 @@ class AdapterContract:
             ended = await talk.until_over(name)
             if ended.state is not State.SUCCEEDED:
                 wrong("the job with the parameters `ends` to succeed", ended)
-            for look in [await talk.cancel(name), *await talk.looks([name])]:
-                if isinstance(look, Reading) and look.state is not State.SUCCEEDED:
-                    wrong("a job that has succeeded to stay so, though it is told to stop", look)
+            look = await talk.look(name)
+            if not isinstance(look, Reading) or look.state is not ended.state:
+                wrong("a job that has succeeded to stay so", look)
+            # Some put away what has succeeded when they are told to stop it, but it does not come back.
+            told, after = await talk.cancel(name), await talk.look(name)
+            for look in (told, after):
+                if isinstance(look, Reading) and not look.state.complete:
+                    wrong("a job that has succeeded to stay over, though it is told to stop", look)
+            if isinstance(told, Reading) and isinstance(after, Reading) and told.state is not after.state:
+                wrong(f"a job that is {told.state} to stay so", after)
 
         self._talk(check)
 
