@@ -17,6 +17,7 @@ from ..step import Miss
 from .base import Elsewhere, File
 
 _BODY_MOST = 1 << 20
+_AGAIN_MOST = 86_400
 _REDIRECTS = (301, 302, 303, 307, 308)
 _FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
 _decode = msgspec.json.Decoder().decode
@@ -262,14 +263,18 @@ def _unexpected(response: aiohttp.ClientResponse) -> Miss:
 
 
 def retry_after(value: str | None, now: datetime) -> int | None:
-    """Return a Retry-After header (RFC 9110, 10.2.3) in milliseconds: seconds or a date; None if it is neither."""
+    """Return a Retry-After header (RFC 9110, 10.2.3) in milliseconds: seconds or a date.
+
+    :returns: None if it is neither, or more than a day: that is a mistake, and would cost every job of the service.
+    """
     if not value:
         return None
     if value.isascii() and value.isdigit():
-        return min(int(value[:9]), 86_400) * 1000
-    try:
-        date = parsedate_to_datetime(value)
-        wait = (date if date.tzinfo else date.replace(tzinfo=UTC)) - now
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return int(max(0.0, min(wait.total_seconds(), 86_400)) * 1000)
+        seconds = float(value[:9])
+    else:
+        try:
+            date = parsedate_to_datetime(value)
+            seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return int(max(0.0, seconds) * 1000) if seconds <= _AGAIN_MOST else None

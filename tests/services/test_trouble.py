@@ -155,9 +155,9 @@ async def test_a_look_that_says_odd_things_is_a_reading_nevertheless(
 WAITS = [
     (5, 5_000),
     ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
-    ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400_000),
+    ("Fri, 31 Dec 9999 23:59:59 GMT", None),
     (-1, None),
-    (10**12, 86_400_000),
+    (10**12, None),
     ("soon", None),
 ]
 
@@ -350,12 +350,15 @@ async def test_e17_an_alarm_is_raised_once_and_looks_are_rare(site: Site, caplog
     assert site.hits() <= 3 * 4
 
 
-async def test_e18_what_is_asked_for_is_waited_and_no_longer_than_patience(site: Site) -> None:
+async def test_e18_what_is_asked_for_is_waited(site: Site) -> None:
     await site.end(QUICK, {"kind": "status", "status": 429, "retry_after": 7, "times": 2, "on": ["status"]})
     assert 14_000 <= site.passed() <= 30_000
-    before = site.passed()
-    await site.end(QUICK, {"kind": "status", "status": 429, "retry_after": 10**12, "times": 1, "on": ["status"]})
-    assert 20_000 <= site.passed() - before <= 40_000
+
+
+async def test_e18_what_cannot_be_meant_is_not_waited(site: Site) -> None:
+    """It would be the end of every job of the service."""
+    await site.end(QUICK, {"kind": "status", "status": 429, "retry_after": 10**12, "times": 2, "on": ["status"]})
+    assert site.passed() <= 10_000
 
 
 @pytest.mark.parametrize("on", ["start", "status", "cancel"])
