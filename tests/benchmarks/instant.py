@@ -1,33 +1,19 @@
-"""The job worker as it is, which tells how late its steps were, and a service that answers at once."""
+"""A service that answers at once."""
 
 from __future__ import annotations
 
-import atexit
 import os
 import random
-from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from channels.routing import ChannelNameRouter, ProtocolTypeRouter
-
-from config import asgi  # noqa: F401 (sets Django up)
-from progrock import registry
-from progrock.consumers.worker import JobWorker, Outcomes
-from progrock.delay import Lease
 from progrock.protocol import State
-from progrock.reconcile import KEY
 from progrock.services import File, Order, Service, Started
 from progrock.step import Look, Miss, Reading
-from tests.benchmarks import writes
 
 _every = int(os.environ.get("EVERY_MS", "1000"))
 _steps = int(os.environ.get("STEPS", "60"))
 _looks: Counter[str] = Counter()
-_late = array("q")
-"""For each step: whether it starts its job, and how late it was in microseconds."""
-_begun: set[str] = set()
 _done = Reading(State.SUCCEEDED)
 
 
@@ -56,26 +42,3 @@ class Instant(Service):
         return Miss("vanished", "There is none.")
 
     async def aclose(self) -> None: ...
-
-
-class Timed(JobWorker):
-    """The worker, with its lateness."""
-
-    def steps(self, leases: Sequence[Lease]) -> Outcomes:
-        for lease in leases:
-            if lease.key != KEY:
-                _late.extend((lease.key not in _begun, lease.at - lease.due))
-                _begun.add(lease.key)
-        return super().steps(leases)
-
-
-def _write() -> None:
-    with (Path(os.environ["STEPS_FOLDER"]) / f"{os.getpid()}.late").open("wb") as file:
-        _late.tofile(file)
-
-
-if "STEPS_FOLDER" in os.environ:
-    atexit.register(_write)
-    writes.count(Path(os.environ["STEPS_FOLDER"]))
-
-application = ProtocolTypeRouter({"channel": ChannelNameRouter({registry.CHANNEL: Timed.as_asgi()})})
