@@ -34,6 +34,21 @@ def test_make_bench_jobs_ends_with_its_figures() -> None:
     assert {"steps_per_s", "cpu_s_per_1000", "cpu_steady", "late_p50_ms", "late_p99_ms"} <= figures.keys()
 
 
+def test_make_bench_services_ends_with_its_figures() -> None:
+    ways = ["single", "batch", "single_by_hand", "batch_by_hand"]
+    environment = {**os.environ, "JOBS": "10", "SECONDS": "1", "EVERY_MS": "200", "WAYS": " ".join(ways)}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", "tests.benchmarks.services"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    runs = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [run.get("way") for run in runs] == [*ways, None]
+    # Polled for as long as it was measured, at its pace.
+    assert all(run["polls"] > 10 for run in runs)
+    assert (runs[-1]["jobs"], runs[-1]["lost"]) == (10, 0)
+    assert {"late_p99_ms", *(f"cpu_{way}" for way in ways)} <= runs[-1].keys()
+
+
 def test_make_bench_ends_with_its_figures() -> None:
     environment = {**os.environ, "JOBS": "5", "SECONDS": "1", "CLICKS": "1"}
     environment.pop("DJANGO_SETTINGS_MODULE", None)

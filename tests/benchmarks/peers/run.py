@@ -54,19 +54,19 @@ PEERS = {
 PACKAGES = {"celery": "celery[redis]"}
 
 
-def python_of(name: str) -> str:
-    """Return a Python that has the peer, made when it is asked for first."""
+def python_of(name: str, *packages: str) -> str:
+    """Return a Python that has the packages, and Redis', made when it is asked for first."""
     folder = ROOT / ".venv-peers" / name
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", PACKAGES.get(name, name), "redis"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages, "redis"], check=True)
     return str(python)
 
 
 def measure(name: str, *, jobs: int, every_ms: int, steps: int) -> dict[str, Any]:
     """Run a peer once and return the figures. It is given three times as long as it should need."""
-    python = python_of(name)
+    python = python_of(name, PACKAGES.get(name, name))
     with tempfile.TemporaryDirectory() as folder, RedisServer() as redis:
         environment = {
             "PATH": os.environ["PATH"],
@@ -86,10 +86,10 @@ def measure(name: str, *, jobs: int, every_ms: int, steps: int) -> dict[str, Any
         time.sleep(4)  # to start; what it costs is left out
         seeding = f"from tests.benchmarks.peers.{name}_peer import seed; seed()"
         subprocess.run([python, "-c", seeding], cwd=ROOT, env=environment, check=True)
-        processes = [psutil.Process(redis.pid), *_family(worker.pid)]
-        cpu, began = _cpu(processes), time.monotonic()
+        processes = [psutil.Process(redis.pid), *family(worker.pid)]
+        cpu, began = cpu_of(processes), time.monotonic()
         taken = _wait_for(Path(folder), jobs * steps, 3 * steps * every_ms / 1000 + 10)
-        used = _cpu(processes) - cpu
+        used = cpu_of(processes) - cpu
         seconds = time.monotonic() - began
         for process in processes[1:]:
             process.kill()
@@ -108,12 +108,14 @@ def measure(name: str, *, jobs: int, every_ms: int, steps: int) -> dict[str, Any
     }
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that it has started."""
     parent = psutil.Process(pid)
     return [parent, *parent.children(recursive=True)]
 
 
-def _cpu(processes: list[psutil.Process]) -> float:
+def cpu_of(processes: list[psutil.Process]) -> float:
+    """Return the CPU seconds of all of them."""
     return sum(sum(each.cpu_times()[:2]) for each in processes)
 
 
