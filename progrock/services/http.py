@@ -202,19 +202,16 @@ class HTTPService(Service):
         if call is None:
             (look,) = await self.poll([remote])
             return look
-        path = call.path({"remote": remote})
-        if path is None:
-            return _OUTSIDE
-        seen = self._seen.get(path)
+        seen = self._seen.get(remote)
         headers = {"If-None-Match": seen[0]} if seen else None
         reply = await self._call(call, {"remote": remote}, headers, expect=_STANDS, body="optional")
         if isinstance(reply, Miss):
             return reply
         if reply.status == 304:
             return replace(seen[1], again=_again(reply)) if seen else _SENSELESS
-        look = await self._ended(call, reply, path) if reply.status == 303 else self._read(call, reply, remote)
+        look = await self._ended(call, reply, remote) if reply.status == 303 else self._read(call, reply, remote)
         if isinstance(look, Reading):
-            self._remember(path, reply, look)
+            self._remember(remote, reply, look)
         return await self._with_result(remote, look) if self._api.result else look
 
     def _read(self, call: Call, reply: Reply, remote: str) -> Look:
@@ -231,20 +228,20 @@ class HTTPService(Service):
             return Miss("nonsense", "The service answered with another job.")
         return self._reader.read(job, state, _again(reply))
 
-    async def _ended(self, call: Call, reply: Reply, path: str) -> Look:
+    async def _ended(self, call: Call, reply: Reply, remote: str) -> Look:
         """Return what is at the end of a redirect from a job to what it has made (303), if that is in the API."""
-        there = self._http.below(reply.headers.get("Location"), path)
+        there = self._http.below(reply.headers.get("Location"), call.path({"remote": remote}) or "/")
         if there is None or not inside(there) or not self._reader.has_result:
             return self._reader.read(None, State.SUCCEEDED)
         made = await self._http.call("GET", there, headers=call.headers)
         return made if isinstance(made, Miss) else self._reader.read(made.body, State.SUCCEEDED)
 
-    def _remember(self, path: str, reply: Reply, look: Reading) -> None:
+    def _remember(self, remote: str, reply: Reply, look: Reading) -> None:
         tag = reply.headers.get("ETag")
-        self._seen.pop(path, None)
+        self._seen.pop(remote, None)
         # What is over is not asked for again.
         if tag and len(tag) <= _TAG_MOST and tag.isascii() and tag.isprintable() and not look.state.complete:
-            self._seen[path] = tag, look
+            self._seen[remote] = tag, look
             if len(self._seen) > _SEEN_MOST:
                 self._seen.popitem(last=False)
 
