@@ -18,7 +18,7 @@ from websockets.typing import Origin
 from progrock.delay.finish import end
 from tests.chaos.project.apps import QUIET
 
-TRIES = 400
+TRIES = 4_000
 """How often a client connects at most."""
 _TICK = 0.2
 
