@@ -199,7 +199,6 @@ async def test_a_remote_in_trouble_is_said_and_survived(client: Client, untroubl
         ({"kind": "garbage", "body": "html"}, "nonsense"),
         ({"kind": "garbage", "body": "deep"}, "nonsense"),
         ({"kind": "garbage", "body": "huge"}, "nonsense"),
-        ({"kind": "status", "status": 403}, "refused"),
         ({"kind": "forget"}, "vanished"),
     ],
 )

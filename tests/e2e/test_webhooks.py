@@ -81,7 +81,8 @@ async def test_a_webhook_ends_a_job_that_nobody_would_look_at_for_long(
     while time.monotonic() - began < 1:
         assert await send(hooked, said) == 202
         sent += 1
-    assert 1 <= polls() - asked <= (time.monotonic() - began) / INTERVAL + 2 < sent
+    # Looks that were held up come closer together.
+    assert 1 <= polls() - asked <= 2 * (time.monotonic() - began) / INTERVAL + 2 < sent
     await until(lambda: render()["state"] == "succeeded", within=10)
     assert not await is_over_here()
     # Chunks, or forged, or too long: daphne passes all on, and the view sees to them.

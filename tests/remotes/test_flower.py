@@ -47,10 +47,10 @@ async def test_a_celery_task_is_followed_to_its_result(declare: Declare, options
     assert readings[-1].result == {"count": 10}
 
 
-async def test_who_is_not_known_is_refused(declare: Declare, options: dict[str, Any]) -> None:
+async def test_who_is_not_known_is_told_so(declare: Declare, options: dict[str, Any]) -> None:
     found = await declare(**options | {"headers": {}}).start(Order(str(uuid.uuid4()), {}))
     assert isinstance(found, Miss)
-    assert found.code == "refused"
+    assert found.code == "auth"
 
 
 async def test_a_celery_task_that_raises_says_why(declare: Declare, options: dict[str, Any]) -> None:
