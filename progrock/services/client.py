@@ -105,6 +105,8 @@ class Client:
                     text = text.replace(each, b"***")
                 strict = body == "needed" or (body == "optional" and bool(text) and response.status in (200, 201))
                 return Reply(response.status, response.headers, _json(text, strict=strict))
+        except aiohttp.ConnectionTimeoutError:
+            return Miss("unreachable", "The service cannot be reached.", heard=False)
         except (TimeoutError, aiohttp.ServerTimeoutError):
             return Miss("unreachable", "The service did not answer in time.")
         except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -231,6 +233,19 @@ async def test_the_time_for_a_connection_is_bounded_by_itself(serve: Serve) -> N
     await client.call("GET", "/x")
     assert client._looks is not None
     assert client._looks.timeout.sock_connect == 1.234
+
+
+async def test_who_never_takes_the_connection_has_heard_nothing() -> None:
+    """So a start may be made again, whatever the service knows of starts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):  # nobody accepts: what is more than the backlog waits for ever
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        client = Client(f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout=100)
+        answer = await miss(client)
+        await client.aclose()
+    assert (answer.code, answer.heard) == ("unreachable", False)
 
 
 @pytest.mark.parametrize("status", ["408 Timeout", "425 Early", "503 Later"])
