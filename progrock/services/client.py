@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -66,7 +67,7 @@ class Client:
         self._timeout = timeout / 1000
         self._connect_timeout = connect_timeout / 1000
         self._connections = connections
-        self._hidden = [each.encode() for each in hidden if each]
+        self._hidden = [msgspec.json.encode(each)[1:-1] for each in hidden if each]
         # Files have connections of their own: readers that are slow must not keep looks from being taken.
         self._looks: aiohttp.ClientSession | None = None
         self._files: aiohttp.ClientSession | None = None
@@ -101,8 +102,8 @@ class Client:
                 text = await _read(response)
                 if text is None:
                     return Miss("nonsense", "The service's answer was far too long.")
-                for each in self._hidden:
-                    text = text.replace(each, b"***")
+                if self._hidden:
+                    text = _without(text, self._hidden)
                 strict = body == "needed" or (body == "optional" and bool(text) and response.status in (200, 201))
                 return Reply(response.status, response.headers, _json(text, strict=strict))
         except aiohttp.ConnectionTimeoutError:
@@ -236,6 +237,17 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 
 def _origin(url: URL) -> tuple[str, str | None, int | None]:
     return url.scheme, url.host, url.port
+
+
+def _without(text: bytes, hidden: Iterable[bytes]) -> bytes:
+    """Return JSON without the texts that are to be hidden, which come as JSON has them."""
+    if b"\\" in text:
+        # Some quote slashes, or plus signs: so that there is one form to look for.
+        with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+            text = msgspec.json.encode(_decode(text))
+    for each in hidden:
+        text = text.replace(each, b"***")
+    return text
 
 
 def _json(text: bytes, *, strict: bool) -> Any:

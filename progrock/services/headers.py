@@ -10,6 +10,7 @@ from ..environment import fill, named
 from .declared import mistake, shown, where
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PRIVATE = re.compile("auth|cookie|key|pass|secret|sign|token", re.IGNORECASE)
 _SECRET_LEAST = 8
 
 
@@ -40,9 +41,18 @@ def over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
 
 
 def secrets(headers: Iterable[Mapping[str, str]]) -> set[str]:
-    """Return what headers have from the environment; a short word may stand anywhere, and is no secret."""
-    names = {name for each in headers for text in each.values() for name in named(text)}
-    return {value for name in names if len(value := os.environ[name]) >= _SECRET_LEAST}
+    """Return the credentials in headers: what is from the environment, and what stands in a header made for one.
+
+    A short word may stand anywhere, and is no secret.
+    """
+    texts = [(name, text) for each in headers for name, text in each.items()]
+    found = {os.environ[variable] for _, text in texts for variable in named(text)}
+    for name, text in texts:
+        if _PRIVATE.search(name):
+            words = fill(text).split()
+            # Without the scheme, as Bearer.
+            found.update(words[1:] or words)
+    return {value for value in found if len(value) >= _SECRET_LEAST}
 
 
 def header_name(path: tuple[str, ...], name: str | None) -> str | None:

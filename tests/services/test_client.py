@@ -329,6 +329,18 @@ async def test_a_credential_that_an_answer_brings_back_is_not_shown(serve: Serve
     assert answer.body == {"error": "Bad token ***!", "***": 1}
 
 
+@pytest.mark.parametrize("text", [rb"a+b\/c==d", rb"\u0061\u002Bb/c==d", rb"a+b/c==d", rb"\n a+b/c==d"])
+async def test_a_credential_is_not_shown_however_json_quotes_it(serve: Serve, text: bytes) -> None:
+    answer = await (await serve(reply(b'{"error": "' + text + b'"}'), hidden=["a+b/c==d"])).call("GET", "/x")
+    assert isinstance(answer, Reply)
+    assert answer.body["error"].strip() == "***"
+
+
+@pytest.mark.parametrize("text", [b"\\", b'{"a": "\\q"}', b"\\" + b"[" * 100_000])
+async def test_looking_for_credentials_mends_no_broken_answer(serve: Serve, text: bytes) -> None:
+    assert (await miss(await serve(reply(text), hidden=["a+b/c==d"]))).code == "nonsense"
+
+
 @pytest.mark.parametrize(
     ("base", "location", "path"),
     [

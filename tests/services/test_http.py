@@ -673,6 +673,19 @@ async def test_credentials_are_shown_nowhere(
     assert {asked.headers["Authorization"] for asked in remote.asked} == {"Bearer s3cret-s3cret"}
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Authorization", "Bearer s3cret-s3cret"), ("x-api-key", "s3cret-s3cret"), ("Cookie", "a; s3cret-s3cret")],
+)
+async def test_a_credential_that_is_not_from_the_environment_is_none_the_less(
+    remote: Remote, declare: Declare, name: str, value: str
+) -> None:
+    """Many write f"Bearer {os.environ['TOKEN']}", or read it from a file."""
+    remote.say("GET /jobs/17", {"status": "broken", "note": "Bearer s3cret-s3cret application/json"})
+    service = declare(PLAIN, headers={name: value, "Accept": "application/json"})
+    assert (await reading(service)).message == "Bearer *** application/json"
+
+
 async def test_what_has_no_answer_in_time_costs_the_others_nothing(remote: Remote, declare: Declare) -> None:
     remote.say("GET /jobs/1", {"status": "running"})
     remote.say("GET /jobs/2", HANG)
