@@ -29,6 +29,7 @@ A = TypeVar("A")
 _NAME_MOST = 200
 _SEEN_MOST = 10_000
 _TAG_MOST = 200
+_LISTED_MOST = 20_000
 _STANDS = (200, 201, 202, 204, 303, 304)
 """Status codes that say how a job stands."""
 _LATE = Miss("unreachable", "The service did not answer in time.")
@@ -68,7 +69,9 @@ class HTTPService(Service):
         try:
             self._api.start.sent(values)
         except (Senseless, TypeError, ValueError) as error:
-            raise InvalidParams(f"params: expected what the service can be sent, got others: {error}.") from None
+            raise InvalidParams(
+                f"params: expected what the service can be sent, got others: {str(error)[:200]}."
+            ) from None
         return params
 
     async def start(self, order: Order) -> Started | Miss:
@@ -141,7 +144,7 @@ class HTTPService(Service):
             found = call.job(reply.body)
         except Senseless:
             return _SENSELESS
-        if found is None:
+        if found is None or found is False or found in ("", []):
             return None
         name = self._reader.name(found) or (job if self._api.named else None)
         return name or Miss("nonsense", "The service's answer has no name for the job.")
@@ -208,7 +211,7 @@ class HTTPService(Service):
         if isinstance(reply, Miss):
             return reply
         if reply.status == 304:
-            return replace(seen[1], again=_again(reply)) if seen else _SENSELESS
+            return replace(seen[1], again=_again(reply) or seen[1].again) if seen else _SENSELESS
         look = await self._ended(call, reply, remote) if reply.status == 303 else self._read(call, reply, remote)
         if isinstance(look, Reading):
             self._remember(remote, reply, look)
@@ -255,7 +258,7 @@ class HTTPService(Service):
             each = self._api.each(call.job(reply.body)) if self._api.each else None
         except Senseless:
             each = None
-        if not isinstance(each, list):
+        if not isinstance(each, list) or len(each) > _LISTED_MOST:
             return [_SENSELESS] * len(remotes)
         jobs = {self._reader.name(job): job for job in each}
         again, gone = _again(reply), Miss("vanished", "The service does not know this job any more.")

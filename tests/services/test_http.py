@@ -134,6 +134,13 @@ async def test_a_job_is_found_by_our_name_for_it(remote: Remote, declare: Declar
     assert [await service.find(JOB) for _ in range(2)] == [None, JOB]
 
 
+@pytest.mark.parametrize("nothing", [None, False, "", []])
+async def test_what_is_nothing_is_no_job(remote: Remote, declare: Declare, nothing: object) -> None:
+    """As `"at": "exists"` says it. Who took it for the job would look for ever at one that was never started."""
+    remote.say(f"GET /jobs/{JOB}", {"exists": nothing, "more": 1})
+    assert await declare(OURS, find={"call": "GET /jobs/{job}", "at": "exists"}).find(JOB) is None
+
+
 async def test_a_start_that_fails_under_our_name_is_a_refusal(remote: Remote, declare: Declare) -> None:
     remote.say(f"PUT /jobs/{JOB}", {"status": "failed", "why": "No such thing."})
     assert await declare(OURS).start(Order(JOB, {})) == Miss("refused", "No such thing.", heard=False)
@@ -309,6 +316,22 @@ async def test_an_entity_tag_that_cannot_be_is_let_be(remote: Remote, declare: D
     assert "If-None-Match" not in remote.asked[1].headers
 
 
+async def test_what_a_304_leaves_out_is_as_before(remote: Remote, declare: Declare) -> None:
+    remote.say("GET /jobs/17", {"status": "running", "wait": 5}, ETag='"a"')
+    remote.say("GET /jobs/17", None, 304)
+    service = declare(PLAIN, reading={"remote": "id", "state": "status", "again": "wait"})
+    assert [await look(service) for _ in range(2)] == [Reading(State.RUNNING, again=5_000)] * 2
+
+
+async def test_an_entity_tag_of_one_job_is_not_anothers(remote: Remote, declare: Declare) -> None:
+    """Where the path is the same for all jobs, and what is sent says which."""
+    remote.say("POST /status", {"id": "1", "status": "running"}, ETag='"a"')
+    remote.say("POST /status", {"id": "2", "status": "COMPLETED"}, ETag='"b"')
+    service = declare(PLAIN, status={"call": "POST /status", "json": "{id: remote}"})
+    assert [(await reading(service, name)).state for name in ("1", "2")] == [State.RUNNING, State.SUCCEEDED]
+    assert "If-None-Match" not in remote.asked[1].headers
+
+
 async def test_a_304_that_was_not_asked_for_makes_no_sense(remote: Remote, declare: Declare) -> None:
     remote.say("GET /jobs/17", None, 304)
     assert (await miss(declare(PLAIN))).code == "nonsense"
@@ -438,6 +461,13 @@ async def test_many_are_looked_at_with_one_call(remote: Remote, declare: Declare
 async def test_a_batch_without_its_list_makes_no_sense(remote: Remote, declare: Declare, body: object) -> None:
     remote.say("POST /jobs/status", body, text=b"7")
     assert [each.code for each in await declare(BATCH).poll(["1", "2"]) if isinstance(each, Miss)] == ["nonsense"] * 2
+
+
+async def test_a_batch_of_a_whole_worlds_jobs_is_not_gone_through(remote: Remote, declare: Declare) -> None:
+    """Half a million of them fit into an answer, and would keep a worker from all else for seconds."""
+    remote.say("POST /jobs/status", {"jobs": [{"id": "1", "status": "queued"}] + [0] * 20_000})
+    answer = await miss(declare(BATCH), "1")
+    assert answer.code == "nonsense"
 
 
 async def test_a_batch_that_is_not_known_makes_no_job_vanish(declare: Declare) -> None:
