@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -25,6 +26,8 @@ NAMES = {
     "file": frozenset({"remote"}),
 }
 """What each call knows: the variables of its path and its expressions."""
+_SAID = {name: known for name, known in NAMES.items() if name not in ("start", "batch")}
+"""What each call that is about one job has to say, as all jobs are the same without it."""
 
 
 class Call:
@@ -44,6 +47,12 @@ class Call:
             raise mistake((name, "form"), "one of json and form", "both")
         if self._template.method in ("GET", "HEAD") and (self._json or self._form):
             raise mistake((name, "json" if self._json else "form"), "none with GET", shown(part.json or part.form))
+        for variable in _SAID.get(name, ()):
+            sent = part.json or part.form or ""
+            if variable not in self._template.names and not re.search(rf"\b{variable}\b|@", sent):
+                raise mistake(
+                    (name, "call"), f"{{{variable}}} in the path, or {variable} in json or form", shown(part.call)
+                )
         self.headers = over(headers, filled((name, "headers"), part.headers))
         self.needs = sorted(each.removeprefix("params.") for each in self._template.names if "." in each)
         """The parameters that must be there for the path."""
