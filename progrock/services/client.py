@@ -24,8 +24,8 @@ _FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Rang
 _decode = msgspec.json.Decoder().decode
 
 Body = Literal["needed", "optional", "ignored"]
-"""What an answer's JSON is: needed; or the body may be empty, and that of a code other than 200 and 201 anything; or
-any body may."""
+"""What an answer's JSON is: needed, if the code is no refusal; or the body may be empty, and that of a code other than
+200 and 201 anything; or any body may."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ class Client:
                 if self._hidden:
                     text = _without(text, self._hidden)
                 strict = body == "needed" or (body == "optional" and bool(text) and response.status in (200, 201))
-                return Reply(response.status, response.headers, _json(text, strict=strict))
+                return Reply(response.status, response.headers, _json(text, strict=strict and response.status < 400))
         except aiohttp.ConnectionTimeoutError:
             return Miss("unreachable", "The service cannot be reached.", heard=False)
         except (TimeoutError, aiohttp.ServerTimeoutError):

@@ -80,7 +80,11 @@ class HTTPService(Service):
             headers[api.key] = order.job
         values = {"job": order.job, "params": order.params, "hook": order.hook or None}
         body: Body = "ignored" if api.location else "optional" if api.named else "needed"
-        reply = await self._call(api.start, values, headers, expect=api.started, body=body)
+        # Who knows starts that it has had may say so.
+        expect = (*api.started, 409) if self.starts_once else api.started
+        reply = await self._call(api.start, values, headers, expect=expect, body=body)
+        if not isinstance(reply, Miss) and reply.status == 409:
+            return await self._had(order.job)
         if isinstance(reply, Miss):
             # It is no job that is not known: it is the call.
             return replace(reply, code="refused") if reply.code == "vanished" else reply
@@ -199,6 +203,19 @@ class HTTPService(Service):
         path = self._http.below(reply.headers.get(self._api.location), self._api.start.path(values) or "/")
         # Without its slash, as it stands in a template: /{+remote}.
         return path[1:] if path is not None and inside(path) else None
+
+    async def _had(self, job: str) -> Started | Miss:
+        """Return what has become of a start that the service says is in conflict: maybe with itself, sent before.
+
+        If there is no telling, it is sent again a few times: the one before may still be on its way there.
+        """
+        conflict = Miss("nonsense", "The service refused the call (it answered 409).")
+        if not self._api.named:
+            return conflict
+        look = await self._evidence(job)
+        if isinstance(look, Reading):
+            return Started(job, look)
+        return replace(look, heard=True) if look.code == "unreachable" else conflict
 
     async def _look(self, remote: str) -> Look:
         call = self._api.status

@@ -121,6 +121,37 @@ async def test_a_service_may_take_our_name_for_the_job(remote: Remote, declare: 
     assert await declare(OURS).start(Order(JOB, {})) == Started(JOB, Reading(State.RUNNING))
 
 
+async def test_a_start_that_was_had_before_is_that_one(remote: Remote, declare: Declare) -> None:
+    """Its answer got lost, it was sent again, and the service creates nothing twice."""
+    remote.say(f"PUT /jobs/{JOB}", None, 409, text=b"<p>There is one")
+    remote.say(f"GET /jobs/{JOB}", {"state": "pending"})
+    assert await declare(OURS, reading={"state": "state"}).start(Order(JOB, {})) == Started(JOB, Reading(State.PENDING))
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "nonsense"), (503, "unreachable")])
+async def test_a_conflict_is_no_proof_that_nothing_runs(
+    remote: Remote, declare: Declare, status: int, code: str
+) -> None:
+    remote.say(f"PUT /jobs/{JOB}", None, 409)
+    remote.say(f"GET /jobs/{JOB}", None, status)
+    answer = await declare(OURS).start(Order(JOB, {}))
+    assert isinstance(answer, Miss)
+    assert (answer.code, answer.heard) == (code, True)
+
+
+async def test_a_start_still_on_its_way_there_is_sent_again(remote: Remote, declare: Declare) -> None:
+    """As of 409 for a key whose first request is not done yet (draft-ietf-httpapi-idempotency-key-header)."""
+    remote.say("POST /jobs", None, 409, text=b"<p>Wait")
+    remote.say("POST /jobs", None, 409, text=b"<p>Wait")
+    answer = await declare(PLAIN).start(Order(JOB, {}))
+    assert isinstance(answer, Miss)
+    assert (answer.code, answer.heard) == ("nonsense", True)
+    start = {"call": "POST /jobs", "json": "params"}
+    assert await declare(PLAIN, start=start).start(Order(JOB, {})) == Miss(
+        "refused", "The service refused the call (it answered 409).", heard=False
+    )
+
+
 def test_a_name_is_ours_or_the_services(declare: Declare) -> None:
     with pytest.raises(ValueError, match=r'^OPTIONS\["start"\]\["location"\]: expected one of location and named'):
         declare({**OURS, "start": {**OURS["start"], "location": "Location"}})
