@@ -40,6 +40,9 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     if row is None:
         return _plain(404, "There is no such file, or it is not yours.")
     asked = {name: request.headers[name] for name in _CONDITIONS if name in request.headers}
+    if request.method == "HEAD" or "," in asked.get("Range", ""):
+        # Several parts come as a body of another type than the file's, and nobody has to send parts.
+        asked.pop("Range", None)
     try:
         opened = await registry.service(row.service).open(row.remote, asked)
     except UnknownService:
@@ -50,6 +53,9 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
         # Who has such an address often has the file: it is kept nowhere, and told to nobody else.
         kept_from = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         return HttpResponseRedirect(opened.url, headers=kept_from)
+    if request.method == "HEAD":
+        # The server would drop the body, but only once all of it has come.
+        await opened.body.aclose()
     response = StreamingHttpResponse(opened.body, status=opened.status, headers=dict(opened.headers))
     # What the service calls its file decides nothing about what a browser may do with it.
     response["Content-Type"] = str(row.file)

@@ -110,6 +110,29 @@ async def test_a_part_is_asked_for_and_passed_on(async_client: AsyncClient, monk
     assert response.headers["Content-Type"] == "audio/wav"
 
 
+@pytest.mark.parametrize(("method", "wanted"), [("HEAD", "bytes=0-1"), ("GET", "bytes=0-1,4-5")])
+async def test_what_no_part_can_answer_is_no_part(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, method: str, wanted: str
+) -> None:
+    """Several parts would come as multipart/byteranges, and be shown as the type of the file."""
+    opened: list[AsyncGenerator[bytes, None]] = []
+
+    async def whole(self: object, remote: str, headers: dict[str, str]) -> File:
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield b"abc"
+
+        assert "Range" not in headers
+        opened.append(body())
+        return File(200, {"Content-Length": "3"}, opened[0])
+
+    monkeypatch.setattr("tests.scripted.ScriptedService.open", whole)
+    job = await finished(async_client)
+    response = await async_client.generic(method, f"/prog/jobs/{job.pk}/file", headers={"Range": wanted})
+    assert (response.status_code, response.headers["Content-Length"]) == (200, "3")
+    # Of a HEAD nothing is to be read any more.
+    assert [chunk async for chunk in opened[0]] == ([] if method == "HEAD" else [b"abc"])
+
+
 async def test_a_file_that_is_elsewhere_is_gone_for_there(
     async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

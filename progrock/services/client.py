@@ -20,7 +20,10 @@ from .base import Elsewhere, File
 _BODY_MOST = 1 << 20
 _AGAIN_MOST = 86_400
 _REDIRECTS = (301, 302, 303, 307, 308)
-_FILE_HEADERS = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
+_FILE_HEADERS = (
+    *("Content-Type", "Content-Length", "Content-Range", "Content-Encoding", "Accept-Ranges"),
+    *("ETag", "Last-Modified"),
+)
 _decode = msgspec.json.Decoder().decode
 
 Body = Literal["needed", "optional", "ignored"]
@@ -141,7 +144,9 @@ class Client:
         if response.status not in (200, 206, 304, 416):
             response.close()
             return _unexpected(response)
-        kept = {name: response.headers[name] for name in _FILE_HEADERS if name in response.headers}
+        found = {name: response.headers.get(name, "") for name in _FILE_HEADERS}
+        # Others than these cannot be sent on.
+        kept = {name: value for name, value in found.items() if value and value.isascii() and value.isprintable()}
         body = self._stream(response)
         # Begun, so that closing it closes the connection though nobody has read from it.
         await anext(body)

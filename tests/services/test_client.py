@@ -161,6 +161,14 @@ async def test_a_file_is_streamed_with_the_headers_that_describe_it(serve: Serve
     assert b"".join([chunk async for chunk in opened.body]) == b"x" * 100_000
 
 
+async def test_headers_of_a_file_that_cannot_be_sent_on_are_left_out(serve: Serve) -> None:
+    raw = reply(b"x", "200 OK", "ETag: \xff\xe9", "Last-Modified: a\tb", "Content-Encoding: gzip")
+    opened = await (await serve(raw)).fetch("/file", {})
+    assert isinstance(opened, File)
+    assert opened.headers == {"Content-Length": "1", "Content-Encoding": "gzip"}
+    await opened.body.aclose()
+
+
 async def test_a_file_that_is_not_there_is_a_miss(serve: Serve) -> None:
     opened = await (await serve(reply(b"", "404 Not Found"))).fetch("/file", {})
     assert isinstance(opened, Miss)
