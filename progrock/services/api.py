@@ -86,6 +86,8 @@ def _check_fields(form: Form, fields: Collection[str]) -> None:
         raise mistake(("start", "location"), "none beside batch, which knows jobs by their names", "both")
     if form.batch and "state" not in fields:
         raise mistake(("reading", "state"), 'how a job stands, for OPTIONS["batch"]: there a status code is no job\'s')
+    if form.states and "state" not in fields:
+        raise mistake(("reading", "state"), 'where the words of OPTIONS["states"] are')
     for one, other in (("done", "total"), ("total", "done")):
         if one in fields and other not in fields:
             raise mistake(("reading", other), f"one, as there is {one}")

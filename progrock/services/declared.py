@@ -12,6 +12,9 @@ import msgspec
 
 PRESETS = Path(__file__).parent / "presets"
 
+_TYPES = (("object", "dict"), ("array", "list"), ("null", "None"))
+"""Words of JSON, in which msgspec thinks, and of Python, in which settings are written."""
+
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=3_600_000)]
 
 
@@ -229,4 +232,6 @@ def _translated(error: str) -> str:
         return str(mistake((*path, unknown[1]), f"one of {known}", shown(unknown[1])))
     if missing := re.search(r"missing required field `(.*)`", says):
         return str(mistake((*path, missing[1]), "a value"))
+    for theirs, ours in _TYPES:
+        says = re.sub(rf"\b{theirs}\b(?=[^`]*`)", ours, says)
     return f"{where(path)}: {says[:1].lower()}{says[1:]}."

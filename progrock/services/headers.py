@@ -11,6 +11,7 @@ from .declared import mistake, shown, where
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PRIVATE = re.compile("auth|cookie|key|pass|secret|sign|token", re.IGNORECASE)
+_OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
 _SECRET_LEAST = 8
 
 
@@ -24,6 +25,8 @@ def filled(path: tuple[str, ...], headers: Mapping[str, str]) -> dict[str, str]:
     for name, text in headers.items():
         at = (*path, name)
         header_name(at, name)
+        if name.lower() in _OURS:
+            raise mistake(at, "none that the connection has", shown(name))
         try:
             value = fill(text)
         except ValueError as error:

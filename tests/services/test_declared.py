@@ -67,7 +67,7 @@ def test_these_are_base_urls(url: str) -> None:
         ("start.colour", 1, 'OPTIONS["start"]["colour"]: expected one of at, call, expect, form,'),
         ("reading.colour", "x", 'OPTIONS["reading"]["colour"]: expected one of again, done, error,'),
         ("start", GONE, 'OPTIONS["start"]: expected the call that starts a job, got none.'),
-        ("start", "POST /x", 'OPTIONS["start"]: expected `object | null`, got `str`.'),
+        ("start", "POST /x", 'OPTIONS["start"]: expected `dict | None`, got `str`.'),
         ("start.call", GONE, 'OPTIONS["start"]["call"]: expected a value, got none.'),
         ("start.call", 7, 'OPTIONS["start"]["call"]: expected `str`, got `int`.'),
         ("start.call", "/jobs", 'OPTIONS["start"]["call"]: expected "METHOD /path", got \'/jobs\'.'),
@@ -162,6 +162,9 @@ def test_these_are_base_urls(url: str) -> None:
         ("base_url", "http://x/\r\n", 'OPTIONS["base_url"]: expected http(s)://'),
         ("base_url", "http://x\\@y", 'OPTIONS["base_url"]: expected no user and password in it'),
         ("headers", {"X Y": "z"}, 'OPTIONS["headers"]["X Y"]: expected the name of a header'),
+        ("headers", {"Content-length": "5"}, 'OPTIONS["headers"]["Content-length"]: expected none that the connection'),
+        ("headers", ["a"], 'OPTIONS["headers"]: expected `dict`, got `list`.'),
+        ("start.headers", {"Accept-Encoding": "gzip"}, 'OPTIONS["start"]["headers"]["Accept-Encoding"]: expected none'),
         (
             "headers",
             {"X": "${PROGROCK_NOT_SET}"},
@@ -174,6 +177,13 @@ def test_a_mistake_is_named(path: str, value: object, expected: str) -> None:
         HTTPService(**changed(path, value))
         return
     assert expected in says(changed(path, value))
+
+
+def test_words_of_states_are_read_from_somewhere() -> None:
+    """Else a status code would say that whatever is answered with 200 has succeeded."""
+    options = changed("reading.state", GONE)
+    del options["batch"]
+    assert says(options) == 'OPTIONS["reading"]["state"]: expected where the words of OPTIONS["states"] are, got none.'
 
 
 def test_one_of_status_and_batch_is_needed() -> None:
