@@ -76,8 +76,11 @@ def build(name: str) -> Service:
     declared = conf().services[name]
     try:
         made = import_string(declared.backend)(**declared.options)
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, TypeError) as error:
         raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: {error}") from error
+    except ValueError as error:
+        # Of this, the text says all; its frames have credentials in them, and pages for debugging show frames.
+        raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: {error}") from None
     if not isinstance(made, Service):
         raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: {declared.backend} is no Service.")
     return made

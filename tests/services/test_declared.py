@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.views.debug import ExceptionReporter
 
+from progrock import registry
 from progrock.services import HTTPService, declared
 from progrock.services.api import Api
 
@@ -23,6 +26,7 @@ GOOD: dict[str, Any] = {
     "states": {"done": "succeeded"},
 }
 GONE = object()
+SECRET = "s3cret" * 2
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
@@ -220,6 +224,18 @@ def test_a_check_names_the_service_too() -> None:
         (message,) = [each for each in run_checks() if (each.id or "").startswith("progrock.E")]
     assert message.id == "progrock.E001"
     assert message.msg.startswith("PROGROCK: SERVICES['render']: OPTIONS[\"colour\"]: expected one of ")
+
+
+def test_a_page_for_debugging_shows_no_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it comes when a web server that runs no checks first builds the service."""
+    monkeypatch.setenv("RENDER_TOKEN", SECRET)
+    options = {**changed("start.expect", [404]), "headers": {"Authorization": "Bearer ${RENDER_TOKEN}"}}
+    conf = {"SERVICES": {"render": {"BACKEND": "progrock.services.HTTPService", "OPTIONS": options}}}
+    with override_settings(PROGROCK=conf), pytest.raises(ImproperlyConfigured) as raised:
+        registry.build("render")
+    page = ExceptionReporter(None, raised.type, raised.value, raised.tb).get_traceback_html()
+    assert "status codes from 200" in page
+    assert SECRET not in page
 
 
 @pytest.fixture
