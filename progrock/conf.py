@@ -125,7 +125,20 @@ def parse(setting: Mapping[str, Any]) -> Conf:
     try:
         return msgspec.convert(dict(setting), Conf)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
-        raise ImproperlyConfigured(f"PROGROCK: {error}") from None
+        says = str(error)
+        if "$.SERVICES[...]" in says:
+            says = _by_name(setting["SERVICES"]) or says
+        raise ImproperlyConfigured(f"PROGROCK: {says}") from None
+
+
+def _by_name(services: Mapping[str, Any]) -> str | None:
+    """Return what is wrong in the first service of which something is, with the service's name."""
+    for name, declared in services.items():
+        try:
+            msgspec.convert(declared, ServiceConf)
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            return f"SERVICES[{name!r}]: {error}"
+    return None
 
 
 def _without_secrets(url: str) -> str:

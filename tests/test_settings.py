@@ -27,6 +27,7 @@ def test_the_only_service_is_the_default() -> None:
         ({"SERVICE": {}}, "unknown field `SERVICE`"),
         ({"SERVICES": []}, "Expected `object`, got `array` - at `$.SERVICES`"),
         ({"SERVICES": {"a": {}}}, "missing required field `BACKEND`"),
+        ({"SERVICES": {"a": SERVICE, "b": {}, "c": {}}}, "PROGROCK: SERVICES['b']: Object missing required field"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"intervall": 1}}}}, "unknown field `intervall`"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": "1 s"}}}}, "Expected `int`, got `str`"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": 0}}}}, "interval must be at least 1, got 0"),
