@@ -119,6 +119,8 @@ class Client:
             return Miss("unreachable", "The service broke off in the middle of its answer.")
         except aiohttp.ClientResponseError:
             return Miss("nonsense", "The service's answer made no sense.")
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
+            return Miss("unreachable", "The service cannot be reached safely: TLS failed.", heard=False)
         except aiohttp.ClientConnectorError:
             return Miss("unreachable", "The service cannot be reached.", heard=False)
         except (aiohttp.ClientError, OSError):

@@ -124,6 +124,19 @@ async def test_a_name_that_does_not_resolve_is_a_miss() -> None:
     await client.aclose()
 
 
+async def test_without_tls_where_it_should_be_nothing_is_said_to_it() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(b"{}"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    client = Client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    answered = await miss(client)
+    await client.aclose()
+    server.close()
+    assert answered == Miss("unreachable", "The service cannot be reached safely: TLS failed.", heard=False)
+
+
 async def test_a_busy_service_says_when(serve: Serve) -> None:
     assert (await miss(await serve(reply(b"", "429 Slow", "Retry-After: 7")))).again == 7_000
 
