@@ -34,6 +34,8 @@ class Reader:
     def __init__(self, fields: Mapping[str, Expression], states: Mapping[str, State]) -> None:
         self._fields = dict(fields)
         self._states = dict(states)
+        # Few write them the same way everywhere; who means two things by Done and DONE has said so.
+        self._folded = {word.casefold(): state for word, state in states.items()}
         self._unknown: set[str] = set()
 
     @property
@@ -62,7 +64,7 @@ class Reader:
         if value is None or isinstance(value, list | dict):
             return None
         word = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        state = self._states.get(word)
+        state = self._states.get(word) or self._folded.get(word.casefold())
         if state is None:
             word = one_line(word)[:64]
             if word not in self._unknown and len(self._unknown) < _WORDS_MOST:

@@ -287,6 +287,23 @@ async def test_a_share_is_done_of_total(
     assert (await reading(service)).percent == shown
 
 
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("SUCCEEDED", State.SUCCEEDED),
+        ("Running", State.RUNNING),
+        ("completed", State.SUCCEEDED),
+        ("Done", State.FAILED),
+        ("DONE", State.SUCCEEDED),
+    ],
+)
+async def test_a_word_is_known_in_any_case(remote: Remote, declare: Declare, word: str, state: State) -> None:
+    """Else a job that says SUCCEEDED would be taken for running until its deadline."""
+    remote.say("GET /jobs/17", {"status": word})
+    service = declare(PLAIN, states={**PLAIN["states"], "Done": "failed", "DONE": "succeeded"})
+    assert (await reading(service)).state is state
+
+
 async def test_states_may_be_computed(remote: Remote, declare: Declare) -> None:
     """As of operations that have `done`, and then either `response` or `error`."""
     state = "done && (error && 'failed' || 'succeeded') || 'running'"
