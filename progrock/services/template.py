@@ -12,6 +12,7 @@ Values = Mapping[str, str | list[str]]
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LITERAL = re.compile(r"/(?!/)[!-~]*")
+_QUERY = URITemplate("{+query}")
 _OPERATORS = "+./;?&"
 # Nothing in it to look at twice: no dots that climb, no quoting, no second slash.
 _PLAIN = re.compile(r"(?:/[\w~!$&'()*+,;=:@-][\w~!$&'()*+,;=:@.-]*)+/?(?:\?[\w~!$&'()*+,;=:@/?.%-]*)?", re.ASCII)
@@ -25,7 +26,7 @@ class Template:
     :raises ValueError: saying what was expected, and what came.
     """
 
-    __slots__ = ("_template", "method", "names")
+    __slots__ = ("_goes_on", "_template", "method", "names")
 
     def __init__(self, text: str, names: frozenset[str]) -> None:
         method, space, path = text.partition(" ")
@@ -46,6 +47,7 @@ class Template:
             for each in self._template.variables
         ):
             raise ValueError(f"expected a URI template (RFC 6570) without a fragment, got {path!r}")
+        self._goes_on = "{+remote}" in path
         self.names = frozenset(self._template.variable_names)
         for name in sorted(self.names):
             if name not in names and not any(each.endswith(".") and name.startswith(each) for each in names):
@@ -56,7 +58,13 @@ class Template:
 
     def path(self, values: Values) -> str | None:
         """Return the path with these values in it, quoted; None if it would lead out of the base URL."""
-        return inside(_expanded(self._template, values))
+        remote = values.get("remote", "")
+        if not self._goes_on or "?" not in remote:
+            return inside(_expanded(self._template, values))
+        # A name that is a URL with a query: that stays at the end, whatever the template puts after the name.
+        name, _, query = str(remote).partition("?")
+        path = _expanded(self._template, {**values, "remote": name})
+        return inside(f"{path}{'&' if '?' in path else '?'}{_QUERY.expand(query=query)}")
 
 
 def inside(path: str) -> str | None:
