@@ -32,6 +32,8 @@ _TAG_MOST = 200
 _LISTED_MOST = 20_000
 _STANDS = (200, 201, 202, 204, 303, 304)
 """Status codes that say how a job stands."""
+_MADE = (200, 204)
+"""Status codes that bring what a job has made, which may be nothing."""
 _LATE = Miss("unreachable", "The service did not answer in time.")
 _OUTSIDE = Miss("nonsense", "The service's name for the job leads out of its API.", heard=False)
 _SENSELESS = Miss("nonsense", "The service's answer made no sense.")
@@ -253,7 +255,7 @@ class HTTPService(Service):
         there = self._http.below(reply.headers.get("Location"), call.path({"remote": remote}) or "/")
         if there is None or not inside(there) or not self._reader.has_result:
             return self._reader.read(None, State.SUCCEEDED)
-        made = await self._http.call("GET", there, headers=call.headers)
+        made = await self._http.call("GET", there, headers=call.headers, expect=_MADE, body="optional")
         return made if isinstance(made, Miss) else self._reader.read(made.body, State.SUCCEEDED)
 
     def _remember(self, remote: str, reply: Reply, look: Reading) -> None:
@@ -291,7 +293,7 @@ class HTTPService(Service):
         call = self._api.result
         if call is None or not isinstance(look, Reading) or look.state is not State.SUCCEEDED:
             return look
-        reply = await self._call(call, {"remote": remote})
+        reply = await self._call(call, {"remote": remote}, expect=_MADE, body="optional")
         if isinstance(reply, Miss):
             return reply
         try:

@@ -618,6 +618,26 @@ async def test_a_result_of_its_own_is_fetched_at_the_end(remote: Remote, declare
     assert await look(service) == Reading(State.SUCCEEDED, result=[1, 2])
 
 
+@pytest.mark.parametrize("status", [200, 204])
+async def test_a_result_may_be_nothing(remote: Remote, declare: Declare, status: int) -> None:
+    fields = {"remote": "id", "state": "status"}
+    remote.say("GET /jobs/17", {"status": "COMPLETED"})
+    remote.say("GET /jobs/17/results", None, status)
+    result = {"call": "GET /jobs/{remote}/results", "at": "value"}
+    assert await look(declare(PLAIN, reading=fields, result=result)) == Reading(State.SUCCEEDED)
+
+
+async def test_the_query_of_a_name_stays_at_the_end(remote: Remote, declare: Declare) -> None:
+    """Else what is asked for is the job again, and that is taken for its result."""
+    remote.say("GET /ops/7?api=1", {"status": "COMPLETED"})
+    remote.say("GET /ops/7/results?f=json&api=1", [7])
+    start = {"call": "POST /jobs", "location": "Location"}
+    result = {"call": "GET /{+remote}/results?f=json"}
+    status = {"call": "GET /{+remote}"}
+    service = declare(PLAIN, start=start, status=status, reading={"state": "status"}, result=result, find=None)
+    assert await look(service, "ops/7?api=1") == Reading(State.SUCCEEDED, result=[7])
+
+
 FILE = {
     **PLAIN,
     "file": {"call": "GET /jobs/{remote}/file"},
