@@ -39,7 +39,8 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     row = await primary().filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
     if row is None:
         return _plain(404, "There is no such file, or it is not yours.")
-    asked = {name: request.headers[name] for name in _CONDITIONS if name in request.headers}
+    given = {name: request.headers.get(name, "") for name in _CONDITIONS}
+    asked = {name: value for name, value in given.items() if value and value.isascii() and value.isprintable()}
     if request.method == "HEAD" or "," in asked.get("Range", ""):
         # Several parts come as a body of another type than the file's, and nobody has to send parts.
         asked.pop("Range", None)

@@ -133,6 +133,22 @@ async def test_what_no_part_can_answer_is_no_part(
     assert [chunk async for chunk in opened[0]] == ([] if method == "HEAD" else [b"abc"])
 
 
+@pytest.mark.parametrize("value", ["bytes=0-1\r\nX: y", "bytes=0-1\x00", "bytes=\xe9", ""])
+async def test_a_condition_that_cannot_be_sent_on_is_none(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    async def away(self: object, remote: str, headers: dict[str, str]) -> Miss:
+        asked.append(headers)
+        return Miss("vanished", "Gone.")
+
+    monkeypatch.setattr("tests.scripted.ScriptedService.open", away)
+    job = await finished(async_client)
+    await async_client.get(f"/prog/jobs/{job.pk}/file", headers={"Range": value})
+    assert asked == [{}]
+
+
 async def test_a_file_that_is_elsewhere_is_gone_for_there(
     async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
