@@ -10,7 +10,7 @@ from ..environment import fill, named
 from .declared import mistake, shown, where
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PRIVATE = re.compile("auth|cookie|key|pass|secret|sign|token", re.IGNORECASE)
+_PRIVATE = re.compile("authorization|cookie|key$|passw|secret|signature|token", re.IGNORECASE)
 _OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
 _SECRET_LEAST = 8
 
