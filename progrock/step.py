@@ -236,6 +236,7 @@ def put_off(run: Run, policy: Policy, now: int, delay: int, *, begun: bool = Tru
         return Decision(_show(replace(run, put_off=True, started=0, answered=0), now, delay), delay)
     if _overdue(run, policy, now):
         return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
+    run = _forgive(run, now)
     rest = _rest(run, policy, now)
     if run.snapshot.state is State.CANCELLING:
         patience = policy.cancel_patience - (now - run.answered) // 1000
@@ -294,6 +295,7 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     if not run.snapshot.misses and run.snapshot.due is not None:
         # Until the look was due the silence was ours: we did not ask.
         run = replace(run, answered=max(run.answered, min(now, run.snapshot.due * 1000)))
+    run = _forgive(run, now)
     silence = (now - run.answered) // 1000
     # A refused start will be refused again; a refused look may be about the others in its batch.
     refused = policy.nonsense if run.remote else 1
@@ -323,6 +325,17 @@ def _missed(run: Run, miss: Miss, policy: Policy, now: int, jitter: float) -> De
     snapshot = replace(run.snapshot, misses=misses, message=miss.message, left=None, stalled=False)
     run = replace(run, miss=miss.code, strikes=strikes, put_off=False, snapshot=snapshot)
     return Decision(_show(run, now, delay), delay)
+
+
+def _forgive(run: Run, now: int) -> Run:
+    """Return the run without the silence since it was put off, if the service was silent before: that was ours.
+
+    Not of a cancel: whoever waits for its end does not wait for ever.
+    """
+    if not run.put_off or not run.snapshot.misses or run.snapshot.state is State.CANCELLING:
+        return run
+    until = min(now, (run.snapshot.due or 0) * 1000)
+    return replace(run, answered=min(now, run.answered + max(0, until - run.snapshot.at * 1000)))
 
 
 def _end(run: Run, reading: Reading, now: int) -> Run:

@@ -492,6 +492,19 @@ def test_a_look_that_is_put_off_for_long_fails_no_job() -> None:
     assert run.snapshot.state is State.RUNNING
 
 
+def test_what_is_put_off_between_two_misses_is_no_silence_of_the_service() -> None:
+    miss = Miss("unreachable", "Nobody.")
+    run, _ = look_at(begun(), Reading(State.RUNNING))
+    run, _ = look_at(run, miss, 2 * SECOND)
+    run = put_off(run, POLICY, NOW + 3 * SECOND, 100_000).run
+    run = put_off(run, POLICY, NOW + 43 * SECOND, 60_000).run  # nudged before its turn
+    run, _ = look_at(run, miss, 104 * SECOND)
+    assert run.snapshot.state is State.RUNNING
+    assert not look_at(run, miss, 150 * SECOND)[0].snapshot.complete
+    # Its own silence counts as before: 2 s before it was put off, and all since its turn.
+    assert look_at(run, miss, 162 * SECOND)[0].snapshot.message.startswith("Gave up after 60 seconds")
+
+
 def test_a_deadline_and_a_cancel_hold_though_looks_are_put_off() -> None:
     run = replace(begun(), deadline=5_000)
     assert put_off(run, POLICY, NOW + 3 * SECOND, 60_000).delay == 2_001
