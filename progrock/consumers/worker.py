@@ -247,8 +247,10 @@ class JobWorker(SelfReschedulingConsumer):
                 yield outcome
             return
         # Who wrote the intent may have died before it learned, or said, what came of the call.
-        # A row that lost its intent, with the last second of its database, is no proof that there was none.
-        unsure = run.unsure or (row.started is not None and (lease.attempt > 1 or not run.snapshot.seq))
+        # A row that lost its intent, with the last second of its database, is no proof that there was none. Nor is an
+        # entry that knows of no beginning, as one does that is put off: its store may have lost its last second.
+        unheard = not run.snapshot.seq or run.started >= lease.at
+        unsure = run.unsure or (row.started is not None and (lease.attempt > 1 or unheard))
         begun = row.started is not None or run.unsure
         wait = _wait(lease, run)
         with await self._calls.room(row.service, 0 if wait else 1, lease.at, due=int(run.put_off)) as room:

@@ -215,6 +215,33 @@ async def test_what_may_have_been_started_is_looked_for_though_it_was_put_off(si
     assert [job for at, job in calls if at > 0] == [f"r-{lost.pk}"]  # a look: it was found, and not started
 
 
+async def test_a_start_that_was_put_off_is_made_once_though_its_entry_forgot_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = site(One, {"rate": 1, "burst": 1})
+    ends(0)
+    await running(1, remote)
+    await adrain()
+    orders: list[Order] = []
+
+    async def start(self: One, order: Order) -> Started:
+        orders.append(order)
+        return Started(f"r-{order.job}")
+
+    monkeypatch.setattr(One, "start", start)
+    lost = (await jobs.astart(owner="me")).job
+    with pytest.raises(AssertionError):
+        await adrain(most=1)
+    assert (await jobs.aget(lost, owner="me")).state is State.PENDING
+    # The worker began it and died, and with it went the last second of the store: the entry is as it was put off.
+    remote.starts[lost] = 1
+    began = datetime.fromtimestamp(remote.clock.now / SECOND, UTC)
+    await Job.objects.filter(pk=lost).aupdate(state=State.RUNNING, started=began)
+    await adrain()
+    assert orders == []
+    assert calls[-1][1] == f"r-{lost}"
+
+
 async def test_a_deadline_holds_though_there_is_no_turn(site: Site) -> None:
     remote = site(One, {"rate": 0.01, "burst": 1}, deadline=30_000)
     One.answer = staticmethod(lambda at, job: Reading(State.RUNNING))
