@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import uuid
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -43,7 +44,11 @@ holds up no other."""
 UNRECORDED = (30_000, 60_000)
 """Milliseconds, between which it is sent again if it cannot be written down that it was: rarely, for it is heard."""
 WAIT = (500, 5_000)
-"""Milliseconds, between which it is looked again whether there is room."""
+"""Milliseconds, between which it is looked again whether there is room, as long as few wait for it."""
+WAIT_MOST = 60_000
+"""The same at most: a crowd looks again within the time that it takes to send to all who wait."""
+FIRST_GUESS = 1.0
+"""Seconds that a delivery takes, as long as none has said how long it took."""
 SPREAD = 2
 """Milliseconds for each delivery of a page that is scheduled again."""
 
@@ -137,6 +142,33 @@ async def asend_again(keys: Collection[uuid.UUID]) -> int:
 send_again = door(asend_again, registry.aclose)
 
 
+class _Lane:
+    """What goes to one place at the same time."""
+
+    def __init__(self) -> None:
+        self.going = 0
+        """How many are sent now."""
+        self._took = FIRST_GUESS
+        self._turn = 0.0
+
+    def sent(self, took: float) -> None:
+        """Note that one is sent, or is not, and how many seconds that took."""
+        self.going -= 1
+        self._took = self._took * 7 / 8 + took / 8
+
+    def crowd(self, most: int, now: float) -> float:
+        """Return the seconds until all who wait have had their turn, one more now; more than a minute does not count.
+
+        :param most: how many may be sent at once.
+        """
+        self._turn = min(max(self._turn, now) + self._took / most, now + WAIT_MOST / 1000)
+        return self._turn - now
+
+    def empty(self, now: float) -> bool:
+        """Return whether nobody is here, nor waits."""
+        return not self.going and self._turn <= now
+
+
 class Outbox:
     """What one worker is sending.
 
@@ -147,7 +179,7 @@ class Outbox:
     def __init__(self, writes: Writes, holds: Callable[[Lease], bool]) -> None:
         self._writes = writes
         self._holds = holds
-        self._lanes: Counter[str] = Counter()
+        self._lanes: dict[str, _Lane] = defaultdict(_Lane)
 
     async def rows(self, leases: Sequence[Lease]) -> dict[str, Delivery]:
         """Return the deliveries that leases are about, by key, with as much of their jobs as it takes to sort them."""
@@ -163,17 +195,26 @@ class Outbox:
             why = f"Gave up: it went wrong {lease.attempt - 1} times in a row on our side."
             await self._write(row, state=Delivery.State.FAILED, error=why)
             return Done()
-        lanes = _lanes(row)
-        if any(self._lanes[lane] >= most for lane, most in lanes.items()):
-            return Again(random.randint(*WAIT), attempt=lease.attempt)
-        self._lanes.update(lanes.keys())
+        if not self._holds(lease):
+            return Again(0, attempt=lease.attempt)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        lanes = {self._lanes[name]: most for name, most in _lanes(row).items()}
+        full = [lane.crowd(most, began) for lane, most in lanes.items() if lane.going >= most]
+        if full:
+            # Thousands may wait for one that hangs: what they ask for is a row each, of those who have jobs to look at.
+            least, most = WAIT
+            return Again(random.randint(least, max(most, int(max(full) * 1000))), attempt=lease.attempt)
+        for lane in lanes:
+            lane.going += 1
         try:
-            if not self._holds(lease):
-                return Again(0, attempt=lease.attempt)
             unsent = await _send(row)
         finally:
-            self._lanes.subtract(lanes.keys())
-            self._lanes += Counter()  # without those that are at nothing
+            now = loop.time()
+            for lane in lanes:
+                lane.sent(now - began)
+            for name in [name for name, lane in self._lanes.items() if lane.empty(now)]:
+                del self._lanes[name]
         try:
             return await self._record(lease, row, unsent)
         except DatabaseTrouble as error:

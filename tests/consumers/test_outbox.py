@@ -89,6 +89,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "RETRY", 10)
     monkeypatch.setattr(outbox, "RETRY_MOST", 100)
     monkeypatch.setattr(outbox, "WAIT", (5, 10))
+    monkeypatch.setattr(outbox, "WAIT_MOST", 10)
     monkeypatch.setenv("TELL_SECRET", SECRET)
     monkeypatch.setenv("TELL_TOKEN", "sesame")
     called.clear()
@@ -541,6 +542,28 @@ async def test_a_step_of_what_is_over_or_lost_sends_nothing(box: Letterbox) -> N
     await waiting.arefresh_from_db()
     assert (waiting.state, waiting.error) == ("failed", "Gave up: it went wrong 5 times in a row on our side.")
     assert box.letters == []
+
+
+@telling()
+async def test_a_crowd_that_waits_for_one_that_hangs_seldom_looks_for_room(
+    box: Letterbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LANE", 1)
+    monkeypatch.setattr(outbox, "WAIT", (500, 5_000))
+    monkeypatch.setattr(outbox, "WAIT_MOST", 60_000)
+    box.gate.clear()
+    row, mine = await a_delivery(box.url), Outbox(Writes(), lambda lease: True)
+    sending_now = asyncio.create_task(mine.step(lease_of(row), row))
+    await until(lambda: box.waiting == 1)
+    outcomes = [await mine.step(lease_of(row, attempt=2), row) for _ in range(2_000)]
+    waits = [each.delay for each in outcomes if isinstance(each, Again) and each.attempt == 2]
+    assert len(waits) == 2_000
+    assert all(500 <= wait <= 5_000 for wait in waits[:4])  # a few do not wait for long
+    assert 25_000 < sum(waits[200:]) / 1_800 < 35_000
+    assert max(waits) <= 60_000
+    box.gate.set()
+    await sending_now
+    assert box.waiting_most == 1
 
 
 @telling()
