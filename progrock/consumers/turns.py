@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections.abc import Iterator
 from itertools import count
@@ -14,7 +15,7 @@ import msgspec
 from .. import registry
 from ..conf import Limit
 from ..delay import trouble
-from ..politeness import Answer, Ask
+from ..politeness import PROMISE_MOST, Answer, Ask
 
 logger = logging.getLogger(__name__)
 
@@ -149,4 +150,11 @@ def _share(wishes: list[_Wish], answer: Answer, permit: str) -> Iterator[Turn]:
             waits.append(next(front) if not missed else next(end))
             missed += 1
         waits += [next(end) for _ in range(wish.fresh - got_fresh)]
-        yield Turn(got_first + got_due + got_fresh, tuple(max(1, ceil(wait / 1000)) for wait in waits), permit)
+        yield Turn(got_first + got_due + got_fresh, tuple(map(_milliseconds, waits)), permit)
+
+
+def _milliseconds(wait: int) -> int:
+    """Return a wait that is no longer than any promise. Those whose turn is beyond do not all come back at once."""
+    if wait >= PROMISE_MOST:
+        wait = int(PROMISE_MOST * (1 - random.random() / 4))
+    return max(1, ceil(wait / 1000))

@@ -1,11 +1,12 @@
 """What all processes know together so as not to bother a service: how many calls it has had, and who watches."""
 
-from .limits import Answer, Ask, Limits
+from .limits import PROMISE_MOST, Answer, Ask, Limits
 from .memory import MemoryAudience, MemoryLimits
 from .redis import RedisAudience, RedisLimits, scripts
 from .watched import Audience, topic
 
 __all__ = [
+    "PROMISE_MOST",
     "Answer",
     "Ask",
     "Audience",

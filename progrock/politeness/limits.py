@@ -11,6 +11,9 @@ from ..conf import Limit
 
 HOLD = 15_000_000
 """Microseconds after which a permit ends by itself: longer than any call takes, so its worker must be dead."""
+PROMISE_MOST = 300_000_000
+"""Microseconds that anybody waits for a turn until it is asked for again: a service that was slow may be quick by then,
+and one that got few calls may get more."""
 FIRST_GUESS = 100_000
 """Microseconds that a call takes, as long as none has said how long it took."""
 
@@ -59,7 +62,8 @@ class Limits(ABC):
     """A token bucket and a number of permits for each service.
 
     Who gets none now is promised a turn: one call each `gap`, in order, and nobody who comes new goes before. So it
-    asks twice, however many wait. A promise is no permit: what is made is counted when it is made.
+    asks twice, however many wait, but for those whose turn is further away than any is promised. A promise is no
+    permit: what is made is counted when it is made.
     """
 
     @abstractmethod

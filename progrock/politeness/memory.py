@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from math import ceil, floor
 
 from ..conf import Limit
-from .limits import FIRST_GUESS, HOLD, Answer, Ask, Limits
+from .limits import FIRST_GUESS, HOLD, PROMISE_MOST, Answer, Ask, Limits
 from .watched import Audience
 
 Clock = Callable[[], int]
@@ -28,6 +28,8 @@ class _Bucket:
 
     def take(self, limit: Limit, ask: Ask, now: int) -> Answer:
         self._turn += min(0, now - self._at)  # a clock that steps back takes promises along
+        most = now + PROMISE_MOST
+        self._turn = min(self._turn, most)
         for name, calls in ask.finished:
             left, until = self._permits.pop(name, (0, 0))
             if left > calls:
@@ -61,9 +63,9 @@ class _Bucket:
                 front = max(front, gap)
         # The first whose promise did not come true waits for the next call, and does not join the end again.
         behind = max(0, ask.due - due - 1) + ask.fresh - fresh
-        end = max(self._turn, now + front)
+        end = min(max(self._turn, now + front), most)
         if behind:
-            self._turn = round(end + behind * gap)
+            self._turn = min(round(end + behind * gap), most)
         return Answer(first, due, fresh, ceil(front), ceil(end - now), ceil(gap))
 
 

@@ -10,7 +10,7 @@ import msgspec
 from ..conf import Limit
 from ..delay.connections import connector
 from ..delay.scripts import Scripts
-from .limits import FIRST_GUESS, HOLD, Answer, Ask, Limits
+from .limits import FIRST_GUESS, HOLD, PROMISE_MOST, Answer, Ask, Limits
 from .watched import Audience
 
 _KEYS = ("bucket", "permits", "marks")
@@ -48,7 +48,7 @@ class RedisLimits(Limits):
 
         :raises StoreAway: if Redis does not answer.
         """
-        numbers = repr(limit.rate), repr(limit.burst_or_rate), limit.concurrency, HOLD, FIRST_GUESS
+        numbers = repr(limit.rate), repr(limit.burst_or_rate), limit.concurrency, HOLD, FIRST_GUESS, PROMISE_MOST
         items = _encode((ask.first, ask.due, ask.fresh, ask.owed, ask.permit, ask.finished, ask.took))
         return Answer(*await self._scripts.run("take", _tag(service), *numbers, items))
 

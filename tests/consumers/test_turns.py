@@ -52,6 +52,16 @@ async def test_what_is_asked_for_at_once_is_one_word_and_shared_out_in_order(lim
     assert [share.waits for share in shares] == [(1_000,), (100,), (200, 1_100, 1_200), (1_300, 1_400)]
 
 
+async def test_nobody_is_sent_away_for_longer_than_any_promise_nor_comes_back_with_all_others(
+    limits: Listening,
+) -> None:
+    limits.answer = Answer(0, 0, 0, front=100 * MS, end=200_000 * MS, gap=1_000 * MS)
+    (*near, last), far = ((turn := await Turns("s", Limit(rate=1)).take(1_000)).waits[:100], turn.waits[100:])
+    assert (near[0], last) == (200_000, 299_000)
+    assert 225_000 <= min(far) < 235_000
+    assert 290_000 < max(far) <= 300_000
+
+
 async def test_calls_that_are_over_are_told_of_together_and_with_the_next_that_asks(limits: Listening) -> None:
     turns = Turns("s", Limit(concurrency=9))
     one, two = await asyncio.gather(turns.take(3), turns.take(4))

@@ -146,6 +146,16 @@ async def test_a_clock_that_steps_back_keeps_nobody_waiting_for_ever(bench: Benc
     assert (await take(bench, limit, permit="b", first=1)).first == 1
 
 
+async def test_nobody_waits_for_long_for_what_was_promised_when_the_service_was_slow(bench: Bench) -> None:
+    limit = Limit(concurrency=1)
+    await take(bench, limit, permit="a", fresh=1)
+    slow = await take(bench, limit, permit="b", fresh=1_000, finished=[("a", 1)], took=12_000 * MS)
+    assert (slow.fresh, slow.gap) == (1, 12_000 * MS)  # its last turn is in three hours
+    await bench.advance(300_000)
+    # Also where it was declared that it takes more calls.
+    assert (await take(bench, replace(limit, concurrency=50), permit="c", fresh=9)).fresh == 9
+
+
 async def test_services_do_not_stand_in_each_others_way(bench: Bench) -> None:
     limit = Limit(rate=1, burst=1)
     assert (await take(bench, limit, fresh=1)).fresh == 1

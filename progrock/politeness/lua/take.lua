@@ -5,14 +5,15 @@
 -- ARGV[4]  concurrency: calls under way, 0 for any
 -- ARGV[5]  duration of a permit
 -- ARGV[6]  duration of a call, if none has said so yet
--- ARGV[7]  MessagePack of an ask: {first, due, fresh, owed, permit, finished as {name, calls} each, took}
+-- ARGV[7]  the longest promise
+-- ARGV[8]  MessagePack of an ask: {first, due, fresh, owed, permit, finished as {name, calls} each, took}
 --
 -- Returns how many of first, due and fresh may be made; and how long it is until the next call can be made, until the
 -- end of the queue, and from one turn to the next.
 
 local rate, burst, most = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local hold, guess = tonumber(ARGV[5]), tonumber(ARGV[6])
-local ask = cmsgpack.unpack(ARGV[7])
+local hold, guess, promise = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local ask = cmsgpack.unpack(ARGV[8])
 local wanted_first, wanted_due, wanted_fresh, owed, permit = ask[1], ask[2], ask[3], ask[4], ask[5]
 local finished, spent = ask[6], ask[7]
 local time = now()
@@ -23,6 +24,7 @@ local turn, took = tonumber(kept[3] or time) or time, tonumber(kept[4] or 0) or 
 if time < at then
     turn = turn + time - at -- a clock that steps back takes promises along
 end
+turn = math.min(turn, time + promise)
 if spent > 0 then
     took = took > 0 and (took * 7 + spent) / 8 or spent
 end
@@ -76,9 +78,9 @@ if most > 0 then
 end
 -- The first whose promise did not come true waits for the next call, and does not join the end again.
 local behind = math.max(0, wanted_due - due - 1) + wanted_fresh - fresh
-local last = math.max(turn, time + front)
+local last = math.min(math.max(turn, time + front), time + promise)
 if behind > 0 then
-    turn = last + behind * gap
+    turn = math.min(last + behind * gap, time + promise)
 end
 call('HSET', bucket, 'tokens', string.format('%.6f', tokens), 'at', string.format('%.0f', time),
     'turn', string.format('%.0f', turn), 'took', string.format('%.0f', took))
