@@ -174,6 +174,21 @@ async def test_keys_go_when_nobody_asks_any_more(bench: Bench, redis: RedisServe
     assert 0 < kept["{polite}:marks"] <= 30_000
 
 
+@pytest.mark.parametrize("bench", ["redis"], indirect=True)
+async def test_keys_that_other_hands_have_spoiled_do_not_lift_the_limits(bench: Bench, redis: RedisServer) -> None:
+    limit = Limit(rate=1, burst=5, concurrency=2)
+    for key in ("{polite.s}:bucket", "{polite.s}:permits", "{polite}:marks"):
+        redis.cli("SET", key, "spoiled")
+    assert (await take(bench, limit, fresh=9)).fresh == 2
+    assert (await take(bench, limit, fresh=9)).fresh == 0
+    assert await bench.audience.mark(["j"], 30_000) == [True]
+    redis.cli("HSET", "{polite.s}:bucket", "tokens", "1e300", "at", "nan", "turn", "1e300", "took", "x")
+    redis.cli("HSET", "{polite.s}:permits", "p", "spoiled")
+    assert (await take(bench, limit, permit="q", fresh=9)).end == 300_000 * MS
+    await bench.advance(300_000)
+    assert (await take(bench, limit, permit="q", fresh=9)).fresh == 2
+
+
 async def test_what_is_owed_without_a_call_is_counted_too(bench: Bench) -> None:
     limit = Limit(rate=10, burst=2)
     ask = Ask(owed=1)

@@ -6,7 +6,7 @@
 -- Returns of each 1 if it had no mark, else 0.
 
 local time = now()
-call('ZREMRANGEBYSCORE', marks, '-inf', time)
+kept_at('ZREMRANGEBYSCORE', marks, '-inf', time)
 local new = {}
 for i = 3, #ARGV do
     new[i - 2] = call('ZSCORE', marks, ARGV[i]) and 0 or 1

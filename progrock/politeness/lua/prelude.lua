@@ -14,3 +14,13 @@ local function now()
     local host = call('TIME')
     return host[1] * 1000000 + host[2]
 end
+
+-- What a command says of a key; where other hands have put something else there, what it says when that is gone.
+local function kept_at(command, key, ...)
+    local answer = redis.pcall(command, key, ...)
+    if type(answer) == 'table' and answer.err and string.find(answer.err, 'WRONGTYPE', 1, true) then
+        call('DEL', key)
+        answer = call(command, key, ...)
+    end
+    return answer
+end

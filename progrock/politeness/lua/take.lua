@@ -18,7 +18,7 @@ local wanted_first, wanted_due, wanted_fresh, owed, permit = ask[1], ask[2], ask
 local finished, spent = ask[6], ask[7]
 local time = now()
 
-local kept = call('HMGET', bucket, 'tokens', 'at', 'turn', 'took')
+local kept = kept_at('HMGET', bucket, 'tokens', 'at', 'turn', 'took')
 local tokens, at = tonumber(kept[1] or burst) or burst, tonumber(kept[2] or time) or time
 local turn, took = tonumber(kept[3] or time) or time, tonumber(kept[4] or 0) or 0
 if time < at then
@@ -41,7 +41,7 @@ if most > 0 then
     for _, each in ipairs(finished) do
         over[each[1]] = (over[each[1]] or 0) + each[2]
     end
-    local all, held = call('HGETALL', permits), 0
+    local all, held = kept_at('HGETALL', permits), 0
     for i = 1, #all, 2 do
         local calls, till = string.match(all[i + 1], '^(%d+) (%d+)$')
         calls, till = tonumber(calls or 0) - (over[all[i]] or 0), tonumber(till or 0)
