@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 
 def topic(owner: str, job: str = "") -> str:
-    """Return what is marked: a job that is watched, or, without a job, an owner whose jobs all are."""
-    return job or f"all of {owner}"
+    """Return what is marked: a job that is watched, or, without a job, an owner whose jobs all are.
+
+    With its owner: who tries to watch somebody else's job marks nothing that counts.
+    """
+    return f"{job or 'all'} of {owner}"
 
 
 class Audience(ABC):

@@ -10,7 +10,7 @@ import pytest
 
 from progrock import jobs, registry, updates
 from progrock.delay import MemoryStore
-from progrock.politeness import MemoryAudience
+from progrock.politeness import MemoryAudience, topic
 from progrock.protocol import State
 from progrock.step import Reading
 from tests.conftest import until
@@ -82,6 +82,21 @@ async def test_who_watches_already_changes_nothing(
     assert nudged == [job]
 
 
+async def test_who_may_not_watch_does_not_have_it_looked_at_often(socket: Socket, remote: Remote) -> None:
+    job = await slow(remote, "somebody else")
+    socket.say({"action": "watch", "job": job})
+    assert (await socket.hear("error"))["code"] == "not_found"
+    before = (await jobs.aget(job, owner="somebody else")).seq
+    await registry.store().nudge([job])
+
+    async def looked_at() -> bool:
+        return (await jobs.aget(job, owner="somebody else")).seq > before
+
+    await until(looked_at)
+    assert await rest(job, "somebody else") == 50_000
+    assert len(remote.polls) == 2
+
+
 async def test_who_stays_is_not_forgotten_and_who_goes_is(
     socket: Socket, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +108,7 @@ async def test_who_stays_is_not_forgotten_and_who_goes_is(
     began = loop.time()
     socket.say({"action": "watch", "job": job})
     await until(lambda: loop.time() - began > 1)  # longer than a mark lasts
-    assert await registry.audience().watched([job]) == [True]
+    assert await registry.audience().watched([topic(owner, job)]) == [True]
     assert await rest(job, owner) < 5_000
     socket.say({"action": "unwatch", "job": job})
 

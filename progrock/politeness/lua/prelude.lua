@@ -3,7 +3,7 @@
 --   KEYS[1]  bucket   HASH  of a service: tokens, calls that may be made at once; at, when that was so; turn, when the next
 --                           turn is that has not been promised; took, microseconds that a call takes
 --   KEYS[2]  permits  HASH  of a service: name -> "<calls under way> <when they end by themselves>"
---   KEYS[3]  marks    ZSET  job, or "all of <owner>" -> when the mark ends
+--   KEYS[3]  marks    ZSET  "<job, or all> of <owner>" -> when the mark ends
 --
 -- Every script gets ARGV[1], the tag of its keys. All times are whole microseconds of Redis TIME.
 
