@@ -70,7 +70,7 @@ def make(key: str, state: State) -> list[Delivery]:
 
     :param key: the job's.
     """
-    job = primary().only("service", "owner", "tell").get(pk=key)
+    job = _job(key)
     now = timezone.now()
     made = [
         Delivery(job=job, kind=kind, target=target, created=now, until=now + DAY)
@@ -78,6 +78,17 @@ def make(key: str, state: State) -> list[Delivery]:
         if target != OWNER or job.owner.startswith("user:")
     ]
     return deliveries().bulk_create(made) if made else []
+
+
+def _job(key: str) -> Job:
+    """Return what is needed of a job's row; of one in which other hands were, what can be read, so that it can end."""
+    try:
+        return primary().only("service", "owner", "tell").get(pk=key)
+    except (RecursionError, ValueError, TypeError) as error:
+        logger.error("Whom the start of job %s has named cannot be read: %r", key, error)
+    job = primary().only("service", "owner").get(pk=key)
+    job.tell = None
+    return job
 
 
 async def aschedule(made: Iterable[Delivery]) -> None:

@@ -642,6 +642,28 @@ async def test_whom_nobody_can_make_out_does_not_keep_a_job_from_ending(
     assert "cannot be told" in caplog.text
 
 
+@telling(by("ended"))
+async def test_nor_does_whom_nobody_can_read(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    remote.say(RUNNING)
+    job = (await jobs.astart(owner="me", tell=[{"email": "ops@example.com"}])).job
+    await until(lambda: len(remote.polls) >= 1)
+
+    def unreadable(*args: object) -> None:
+        raise RecursionError("nested too deep")
+
+    monkeypatch.setattr(Job._meta.get_field("tell"), "from_db_value", unreadable)
+    remote.say(Reading(State.SUCCEEDED), job=job)
+
+    async def succeeded() -> bool:
+        return (await Job.objects.only("state").aget(pk=job)).state == State.SUCCEEDED
+
+    await until(succeeded)
+    assert [row.kind for row in await rows(job)] == ["call"]
+    assert "cannot be read" in caplog.text
+
+
 @telling()
 @pytest.mark.parametrize("tls", [True, False], ids=["self-signed", "none"])
 async def test_who_has_no_good_tls_is_told_nothing(box: Letterbox, tls: bool, tmp_path: Path) -> None:
