@@ -123,7 +123,8 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     :param put_off: whether its last look was put off, because its service takes no more calls yet.
     :param usual: milliseconds that jobs of its service usually take, 0 if nobody knows.
     :param pace: what is known of when it will end.
-    :param tell: whether its start has named somebody who is to be told of its end.
+    :param tell: whether its start may have named somebody who is to be told of its end: a worker of the version before
+        leaves it out of what it settles, and then only the row knows.
     """
 
     owner: str
@@ -138,7 +139,7 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     put_off: bool = False
     usual: int = 0
     pace: Pace = Pace()
-    tell: bool = False
+    tell: bool = True
 
     @property
     def blank(self) -> bool:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -31,7 +32,7 @@ from progrock.outbox import Outbox, back_off
 from progrock.protocol import Snapshot, State
 from progrock.sending import secrets_of
 from progrock.signing import key, verify
-from progrock.step import Reading
+from progrock.step import Reading, Run
 from progrock.writes import Writes
 from tests.conftest import until
 from tests.consumers.conftest import POLICY
@@ -662,6 +663,14 @@ async def test_nor_does_whom_nobody_can_read(
     await until(succeeded)
     assert [row.kind for row in await rows(job)] == ["call"]
     assert "cannot be read" in caplog.text
+
+
+def test_of_an_entry_that_an_older_worker_wrote_only_the_row_knows_who_is_told() -> None:
+    run = Run("me", Snapshot("j", "unknown", "", State.RUNNING, 0), tell=False)
+    assert not outbox.is_owed(run)
+    older = msgspec.to_builtins(run)
+    del older["tell"]
+    assert outbox.is_owed(msgspec.convert(older, Run))
 
 
 @telling()
