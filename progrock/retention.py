@@ -7,15 +7,16 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from .models import Job, primary
+from .models import Delivery, Job, deliveries, primary
 
 PAGE = 500
 """How many are deleted at once: a long transaction holds up others."""
 
 
 def old(older_than: timedelta) -> QuerySet[Job]:
-    """Return the jobs that ended that long ago."""
-    return primary().filter(finished__lt=timezone.now() - older_than)
+    """Return the jobs that ended that long ago, and whose end nobody is still to be told of."""
+    waiting = deliveries().filter(state=Delivery.State.PENDING).values("job")
+    return primary().filter(finished__lt=timezone.now() - older_than).exclude(pk__in=waiting)
 
 
 async def aclear(older_than: timedelta) -> int:

@@ -183,6 +183,17 @@ async def deliveries(count: int, **fields: Any) -> list[Delivery]:
     return list(await Delivery.objects.abulk_create(made))
 
 
+async def test_a_job_is_not_forgotten_before_everybody_is_told() -> None:
+    (waiting,), _ = await deliveries(1), await deliveries(1, state="sent", sent=timezone.now())
+    await Job.objects.aupdate(finished=timezone.now() - timedelta(hours=2))
+    with override_settings(PROGROCK={**settings.PROGROCK, "KEEP_DAYS": 0.05}):
+        await sweep(Sweep(), NOW)
+        assert [str(pk) async for pk in Job.objects.values_list("pk", flat=True)] == [str(waiting.job_id)]
+        await Delivery.objects.filter(pk=waiting.pk).aupdate(state="failed", error="It answered 500.")
+        await sweep(Sweep(), NOW)
+    assert await Job.objects.acount() == 0
+
+
 async def entries(rows: list[Delivery]) -> int:
     return sum(entry is not None for entry in await registry.store().peek([str(row.pk) for row in rows]))
 
@@ -224,7 +235,7 @@ def test_deliveries_that_are_over_cost_the_reconciler_nothing() -> None:
 
 
 async def test_deliveries_are_forgotten_with_their_job() -> None:
-    await deliveries(3)
+    await deliveries(3, state="sent", sent=timezone.now())
     await Job.objects.aupdate(finished=timezone.now() - timedelta(days=2))
     assert await aclear(timedelta(days=1)) == 1
     assert await Delivery.objects.acount() == 0
