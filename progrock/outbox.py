@@ -287,7 +287,7 @@ def _declared(service: str) -> Sequence[Addressee]:
 
 def _lanes(row: Delivery) -> dict[str, int]:
     """Return what a delivery takes a place of, and how many places each has."""
-    place = {"webhook": shown(row.kind, row.target).partition("/")[0], "call": row.target}.get(row.kind, row.kind)
+    place = {"webhook": shown(row.kind, row.target), "call": row.target}.get(row.kind, row.kind)
     to = {f"to {place}": LANE}
     if (row.kind, row.target) in {(each.kind, each.target) for each in _declared(row.job.service)}:
         return {**to, "of the settings": IN_FLIGHT}

@@ -143,11 +143,8 @@ def keys_of(declared: Addressee) -> list[bytes]:
 
 
 def shown(kind: str, target: str) -> str:
-    """Return where a delivery goes, for people: of a URL the host and the path, for in its query a token may be."""
-    if kind != "webhook":
-        return target
-    parts = urlsplit(target)
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return where a delivery goes, for people: of a URL the host, for all that follows may be a token."""
+    return urlsplit(target).netloc.rpartition("@")[2] if kind == "webhook" else target
 
 
 def _split(url: str) -> SplitResult:

@@ -104,6 +104,6 @@ def test_tokens_are_not_shown() -> None:
     for url in (DELIVERIES, f"{DELIVERIES}{row.pk}/change/", f"{JOBS}{row.job_id}/change/"):
         page = viewer.get(url, follow=True).content.decode()
         assert "sesame" not in page
-        assert str(row.job_id) in page or "hooks.example/jobs" in page
-    assert "hooks.example/jobs" in viewer.get(DELIVERIES).content.decode()
+        assert str(row.job_id) in page or "hooks.example" in page
+    assert "hooks.example" in viewer.get(DELIVERIES).content.decode()
     assert "Send selected" not in viewer.get(DELIVERIES).content.decode()

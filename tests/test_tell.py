@@ -106,6 +106,6 @@ def test_a_start_may_not_name_many() -> None:
 
 
 def test_of_a_url_is_shown_what_is_no_token() -> None:
-    assert shown("webhook", "https://h.example:1/a/b?token=sesame") == "h.example:1/a/b"
-    assert shown("webhook", "https://me:pw@h.example/a") == "h.example/a"
+    assert shown("webhook", "https://h.example:1/bot1234:sesame/b?token=sesame") == "h.example:1"
+    assert shown("webhook", "https://me:pw@h.example/a") == "h.example"
     assert shown("email", "owner") == "owner"

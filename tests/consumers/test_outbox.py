@@ -169,7 +169,7 @@ async def test_gone_is_gone(remote: Remote, box: Letterbox, caplog: pytest.LogCa
     (row,) = await over(job)
     assert (row.state, row.tries, row.error) == ("failed", 1, "It answered 410: it is gone.")
     assert len(box.letters) == 1
-    assert f"127.0.0.1:{box.port}/hook failed for good" in caplog.text
+    assert f"127.0.0.1:{box.port} failed for good" in caplog.text
     assert "sesame" not in caplog.text
     assert "token" not in caplog.text
 
