@@ -229,11 +229,14 @@ class JobWorker(SelfReschedulingConsumer):
         run = replace(run, owner=row.owner, remote=run.remote or row.remote)
         # A database that lost its last second may have forgotten what the entry knows.
         begun = row.started is not None or bool(run.remote) or run.unsure
+        later = too_soon(run, policy, lease.at) if lease.nudged and lease.attempt == 1 else None
         if row.state == State.CANCELLING:
-            return self._cancel(lease, run, begun=begun)
+            # A service that calls back about being told to stop is not told again for that, but when it is its time.
+            told = run.snapshot.state is State.CANCELLING
+            return self._soon(lease, later) if told and later else self._cancel(lease, run, begun=begun)
         if not begun and (late := expired(run, policy, lease.at)):
             return self._finish(lease, late)
-        if lease.nudged and lease.attempt == 1 and (later := too_soon(run, policy, lease.at)):
+        if later:
             return self._soon(lease, later)
         return run if run.remote else self._start(lease, run, row)
 

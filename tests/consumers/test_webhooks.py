@@ -161,6 +161,25 @@ async def test_a_cancel_does_not_wait_for_the_net(remote: Remote) -> None:
     await until(lambda: ended(job))
 
 
+async def test_a_service_that_calls_back_when_it_is_told_to_stop_is_not_told_again_for_it(remote: Remote) -> None:
+    job = (await waiting(remote)).job
+    remote.cancel_look = Reading(State.RUNNING, again=25_000)
+    began = time.monotonic()
+    await jobs.acancel(job, owner="me")
+
+    async def heard() -> bool:
+        (entry,) = await registry.store().peek([job])
+        return entry is not None and not entry.held and not entry.stale
+
+    await until(heard)
+    for _ in range(20):
+        assert await send({"key": job}) == 202
+        await until(heard)
+    assert 1 <= len(remote.cancels) <= 1 + (time.monotonic() - began) * 1000 / INTERVAL
+    remote.cancel_look = Reading(State.CANCELLED)
+    await until(lambda: ended(job))
+
+
 async def test_the_same_webhook_again_does_nothing(remote: Remote) -> None:
     job = (await waiting(remote)).job
     assert await send({"key": job}, name="msg_1") == 202
