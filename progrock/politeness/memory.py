@@ -41,7 +41,8 @@ class _Bucket:
         gap = front = 0.0
         if limit.rate:
             passed = max(0, now - self._at) * limit.rate / 1_000_000
-            self._tokens = min(limit.burst_or_rate, self._tokens + passed) - ask.owed
+            owing = -limit.rate * PROMISE_MOST / 1_000_000
+            self._tokens = max(owing, min(limit.burst_or_rate, self._tokens + passed) - ask.owed)
             room = min(room, floor(self._tokens + _HAIR))
             gap = 1_000_000 / limit.rate
         if limit.concurrency:

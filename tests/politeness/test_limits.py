@@ -196,6 +196,13 @@ async def test_what_is_owed_without_a_call_is_counted_too(bench: Bench) -> None:
     assert (await bench.limits.take("s", limit, replace(ask, owed=0, fresh=9))).fresh == 1
 
 
+async def test_of_many_that_could_not_wait_not_all_are_waited_for(bench: Bench) -> None:
+    limit = Limit(rate=10, burst=2)
+    assert (await take(bench, limit, first=1, owed=100_000)).front == 300_100 * MS
+    await bench.advance(300_100)
+    assert (await take(bench, limit, first=1)).first == 1
+
+
 @pytest.mark.parametrize("bench", ["redis"], indirect=True)
 @pytest.mark.parametrize("limit", [Limit(rate=7.3), Limit(rate=50, burst=2, concurrency=3), Limit(concurrency=5)])
 async def test_redis_says_what_memory_says(bench: Bench, limit: Limit) -> None:

@@ -32,7 +32,10 @@ end
 local wanted = wanted_first + wanted_due + wanted_fresh
 local room, gap, front = wanted, 0, 0
 if rate > 0 then
+    -- Of many that could not wait not all are waited for: jobs that nobody looks at would end by their deadlines, each
+    -- be stopped by a call that could not wait either, and so on.
     tokens = math.min(burst, tokens + math.max(0, time - at) * rate / 1000000) - owed
+    tokens = math.max(-rate * promise / 1000000, tokens)
     room = math.min(room, math.floor(tokens + 0.000001))
     gap = 1000000 / rate
 end
