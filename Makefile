@@ -16,7 +16,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test test-faults test-rest bench bench-delay bench-jobs bench-services chaos lock lint chromium redis postgres remotes clean
+.PHONY: rock test test-waiting test-rest bench bench-delay bench-jobs bench-services chaos lock lint chromium redis postgres remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -27,16 +27,17 @@ test: .venv/test.installed node_modules/.package-lock.json chromium redis postgr
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j2 -Otarget test-faults test-rest
+	@$(MAKE) --no-print-directory -j2 -Otarget test-waiting test-rest
 endif
 
-# Two at a time: those of the first wait most of their time for processes that start, die and come back.
-FAULTS := tests/faults tests/chaos tests/test_postgresql.py
-test-faults:
-	$(BIN)/python -m pytest $(FAULTS)
+# Two at a time. Those of the first wait most of their time: for processes that start, die and come back, and for
+# services that do not answer.
+WAITING := tests/faults tests/chaos tests/test_postgresql.py tests/remotes tests/services
+test-waiting:
+	$(BIN)/python -m pytest $(WAITING)
 
 test-rest:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAULTS))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING))
 
 lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff check .
