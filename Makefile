@@ -32,7 +32,7 @@ endif
 
 # Two at a time. Those of the first wait most of their time: for processes that start, die and come back, and for
 # services that do not answer.
-WAITING := tests/faults tests/chaos tests/test_postgresql.py tests/remotes tests/services
+WAITING := tests/faults tests/chaos tests/test_postgresql.py tests/services
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 
