@@ -287,6 +287,7 @@ async def test_a_remote_in_trouble_is_shown_while_it_lasts(rock: Rock, untrouble
 async def test_a_delay_of_our_own_is_not_blamed_on_the_remote(rock: Rock, server: ServerProcess) -> None:
     track = await rock.rock(8)
     await rock.state(track, "running")
+    await expect(track).to_contain_text("bpm")  # answered: before that, nobody knows when it was to be looked at
     worker, _ = server.beside
     worker.kill()
     try:

@@ -41,10 +41,22 @@ async def stage(crew: Crew) -> AsyncIterator[Stage]:
     await stage.store.aclose()
     seconds = time.monotonic() - began
     for hand, before in zip(crew.hands, heard, strict=True):
-        said = hand.log[before:]
+        said = _ours(hand.log[before:])
         assert hand.code is None, "\n".join(said)
         assert not [line for line in said if "Traceback" in line], "\n".join(said)
         assert len(said) <= seconds + 3, "\n".join(said)
+
+
+def _ours(log: list[str]) -> list[str]:
+    """Return a log without what channels_redis says when a call of its own is cut off that it does not wait for."""
+    records: list[list[str]] = []
+    for line in log:
+        if line[:2] == "20" or not records:  # the date
+            records.append([])
+        records[-1].append(line)
+    return [
+        line for record in records if not any("_clean_receive_backup" in line for line in record) for line in record
+    ]
 
 
 async def test_restarted_with_what_it_wrote_down_nothing_is_lost(stage: Stage, crew: Crew) -> None:
