@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import jmespath
 import msgspec
-from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
 from . import signing
 from .environment import fill
+from .expression import Expression, Senseless
 
 NAMES_MOST = 500
 """How many jobs one webhook may name."""
-# The last ones are what an expression raises for values that it did not think of.
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, TypeError, AttributeError, ArithmeticError, LookupError)
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, Senseless)
 
 Some = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -168,19 +165,14 @@ class Hook:
         return {conf.query: self._secrets[0]} if isinstance(conf, Shared) and conf.query else {}
 
 
-def _expression(key: Literal["job", "remote"], text: str) -> Any:
-    if not text:
-        return None
+def _expression(key: Literal["job", "remote"], text: str) -> Expression | None:
     try:
-        made = jmespath.compile(text)
-        with suppress(JMESPathTypeError):  # there is nothing in it yet
-            made.search({})  # functions that there are not are found out only here
-    except JMESPathError as error:
-        raise ValueError(f'HOOK["{key}"]: expected JMESPath, got {text!r}: {" ".join(str(error).split())}') from None
-    return made
+        return Expression(text) if text else None
+    except ValueError as error:
+        raise ValueError(f'HOOK["{key}"]: {error}') from None
 
 
-def _names(expression: Any, said: object) -> list[str]:
-    found = expression.search(said) if expression is not None else None
+def _names(expression: Expression | None, said: object) -> list[str]:
+    found = expression(said) if expression else None
     each_of = found if isinstance(found, list) else [found]
     return [str(each) for each in each_of if isinstance(each, str | int) and not isinstance(each, bool)]

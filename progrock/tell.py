@@ -11,7 +11,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from .environment import fill
+from .environment import fill, named
 from .post import public
 from .signing import key
 
@@ -21,7 +21,6 @@ TEMPLATE = "progrock/ended.txt"
 MOST = 5
 """How many addressees a start may name."""
 _TARGET_MOST = 500
-_VARIABLE = re.compile(r"\$\{\w+\}")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", re.ASCII)
 
 Kind = Literal["webhook", "email", "call"]
@@ -62,7 +61,7 @@ class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
             except ValidationError:
                 raise ValueError(f"email: expected an address or {OWNER!r}, got {self.email!a:.80}") from None
         if self.webhook:
-            _split(_VARIABLE.sub("x", self.webhook))
+            _split(fill(self.webhook, dict.fromkeys(named(self.webhook), "x")))
 
     @property
     def kind(self) -> Kind:

@@ -128,9 +128,12 @@ def test_a_body_that_cannot_be_read_is_refused(body: bytes) -> None:
         ({"form": "standard", "secrets": [SECRET], "net": 0}, "net"),
         (
             {"form": "standard", "secrets": [SECRET], "remote": "a["},
-            r"HOOK\[\"remote\"\]: expected JMESPath, got 'a\['",
+            r"HOOK\[\"remote\"\]: expected a JMESPath expression, got 'a\['",
         ),
-        ({"form": "standard", "secrets": [SECRET], "job": "no_such(a)"}, "Unknown function"),
+        (
+            {"form": "standard", "secrets": [SECRET], "job": "no_such(a)"},
+            r'HOOK\["job"\]: expected a function of JMESPath, got no_such\(\)',
+        ),
         ({"form": "hmac", "secrets": ["x"]}, "header"),
         ({"form": "hmac", "secrets": ["x"], "header": "X", "encoding": "rot13"}, "rot13"),
         ({"form": "shared", "secrets": ["hunter2"]}, "either `header` or `query`"),

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ..expression import Expression, Senseless
 from .declared import Part, mistake, shown, where
-from .expression import Expression, Senseless
 from .headers import filled, over
 from .template import Template
 

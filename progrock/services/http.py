@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from ..exceptions import InvalidParams
+from ..expression import Senseless
 from ..protocol import State
 from ..step import Look, Miss, Reading
 from .api import Api
@@ -20,7 +21,6 @@ from .base import Elsewhere, File, Order, Service, Started
 from .call import Call
 from .client import Body, Client, Reply, retry_after
 from .declared import declared
-from .expression import Senseless
 from .template import inside
 
 Q = TypeVar("Q")

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from ..expression import Expression, Senseless
 from ..protocol import State
 from ..step import Look, Miss, Reading, one_line
-from .expression import Expression, Senseless
 
 logger = logging.getLogger(__name__)
 

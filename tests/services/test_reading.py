@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from progrock.expression import Expression, Senseless
 from progrock.protocol import State
 from progrock.services.answers import sane
 from progrock.services.api import STATES
-from progrock.services.expression import Expression, Senseless
 from progrock.services.reading import Reader
 from progrock.services.template import Template
 from progrock.step import Miss, Reading
