@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from .. import registry
 from ..delay.finish import stopping
+from ..exceptions import UnknownService
+from ..services import Service
 from ..services.answers import sane
 from ..services.breaker import Breaker
 from ..step import Miss
@@ -168,6 +170,14 @@ class Calls:
             logger.exception("An adapter failed.")
             return Miss("nonsense", "Something went wrong on our side.")
 
+    async def stop(self, service: Service, name: str, remote: str) -> None:
+        """Tell a service to stop what nobody waits for any more: once, as no step comes after this one."""
+        if self.dead(name):
+            logger.warning("%r is not told to stop %s: it does not answer.", name, remote)
+            return
+        self.owe(name)
+        await self.ask(service.cancel(remote))
+
     async def aclose(self) -> None:
         """Give back what is over, at once."""
         await asyncio.gather(*(turns.aclose() for turns in self._turns.values()))
@@ -179,3 +189,11 @@ class Calls:
         if service not in self._turns:
             self._turns[service] = Turns(service, limit)
         return self._turns[service]
+
+
+def known(name: str) -> Service | None:
+    """Return the adapter of a service, None if it is not set up here any more."""
+    try:
+        return registry.service(name)
+    except UnknownService:
+        return None

@@ -12,7 +12,8 @@ from channels.routing import ChannelNameRouter, ProtocolTypeRouter
 
 from config import asgi  # noqa: F401 (sets Django up)
 from progrock import registry
-from progrock.consumers.worker import JobWorker, Outcomes
+from progrock.consumers.outcomes import Outcomes
+from progrock.consumers.worker import JobWorker
 from progrock.delay import Lease
 from progrock.reconcile import KEY
 from tests.benchmarks import writes

@@ -24,6 +24,8 @@ from django.utils import timezone
 
 from progrock import jobs, reconcile, registry, signals, updates
 from progrock.access import ensure_owner, owner_of_scope
+from progrock.consumers.ends import Ends
+from progrock.consumers.starts import Starts
 from progrock.consumers.worker import JobWorker
 from progrock.delay import Again, Lease, NewEntry
 from progrock.embedded import Engine
@@ -267,7 +269,7 @@ async def test_an_entry_that_is_no_jobs_spoils_no_others_step(remote: Remote) ->
 
 
 async def test_a_row_that_cannot_be_read_spoils_no_others_step(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(JobWorker, "retry", lambda self, lease: Again(1, attempt=lease.attempt + 1))
+    monkeypatch.setattr("progrock.delay.consumer.random.randint", lambda low, high: 1)
     now = timezone.now()
     bad, good = [await Job.objects.acreate(service="scripted", owner="me", created=now, changed=now) for _ in range(2)]
     rows = JobWorker._rows
@@ -327,7 +329,7 @@ async def test_a_database_that_is_away_delays_the_end_and_loses_nothing(
         return update(self, **kwargs)
 
     monkeypatch.setattr(QuerySet, "update", flaky)
-    monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
+    monkeypatch.setattr("progrock.consumers.outcomes.random.randint", lambda low, high: 5)
     ended = await end_of((await jobs.astart(owner="me")).job)
     assert (ended.state, failures) == (State.SUCCEEDED, 0)
 
@@ -492,7 +494,7 @@ async def test_a_cancel_is_heard_though_the_database_was_away(remote: Remote, mo
         return await rows(self, keys)
 
     monkeypatch.setattr(JobWorker, "_rows", away)
-    monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
+    monkeypatch.setattr("progrock.consumers.outcomes.random.randint", lambda low, high: 5)
     await jobs.acancel(job, owner="me")
     await until(lambda: remote.cancels == [f"r-{job}"], within=3)
     assert not failures
@@ -654,7 +656,9 @@ async def test_an_engine_stops_whenever_it_is_told_to(service: None) -> None:
 
 async def test_a_lease_that_is_lost_has_no_effect_out_there(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     remote.looks["r-old"] = [Reading(State.SUCCEEDED)]
-    monkeypatch.setattr(JobWorker, "holds", lambda self, lease: False)
+    # Over what the parts of the worker that runs already were given.
+    for part in (Ends, Starts):
+        monkeypatch.setattr(part, "_holds", property(lambda self: lambda lease: False), raising=False)
     row = await a_row()
     await reconcile.mend([row])
     ear = Ear()
@@ -731,7 +735,8 @@ async def test_what_succeeded_meanwhile_under_the_same_name_is_left_alone(remote
 
 async def test_a_workers_own_clock_moves_no_deadline(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     behind = SimpleNamespace(now=lambda: timezone.now() - timedelta(days=1))
-    monkeypatch.setattr("progrock.consumers.worker.timezone", behind)
+    monkeypatch.setattr("progrock.consumers.starts.timezone", behind)
+    monkeypatch.setattr("progrock.consumers.ends.timezone", behind)
     job = await begun(remote)
     # All that is left is the row.
     await registry.store().remove([job])
@@ -857,7 +862,7 @@ async def test_the_last_snapshot_is_newer_than_all_before_even_from_its_row(remo
 
 
 async def test_waiting_for_the_database_is_no_attempt() -> None:
-    outcome = JobWorker()._later(Lease("k", "c", b"", 0, 0, 0, 3, nudged=True))
+    outcome = JobWorker()._guard.later(Lease("k", "c", b"", 0, 0, 0, 3, nudged=True))
     assert isinstance(outcome, Again)
     assert (outcome.attempt, outcome.nudged) == (3, True)
 
@@ -992,7 +997,7 @@ async def test_a_remote_that_could_not_be_recorded_is_not_started_again(
         return update(self, **fields)
 
     monkeypatch.setattr(QuerySet, "update", flaky)
-    monkeypatch.setattr("progrock.consumers.worker.random.randint", lambda low, high: 5)
+    monkeypatch.setattr("progrock.consumers.outcomes.random.randint", lambda low, high: 5)
     remote.start_look = before
     job = (await jobs.astart(owner="me")).job
     assert (await end_of(job)).state is State.SUCCEEDED

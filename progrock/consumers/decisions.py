@@ -1,0 +1,61 @@
+"""From what a service said to what becomes of the job."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from .. import registry, step
+from ..delay import Lease, merge
+from ..services import Service
+from ..services.answers import sane
+from ..step import Decision, Run
+from .ends import Ends
+from .oddities import Oddities
+from .outcomes import Guard, Outcomes, Shown, encode
+
+
+class Decisions:
+    """The decisions of one worker."""
+
+    def __init__(self, ends: Ends, guard: Guard) -> None:
+        self._ends = ends
+        self._guard = guard
+        self._oddities = Oddities()
+
+    def decide(self, lease: Lease, run: Run, look: object, service: Service, *, watched: bool = True) -> Decision:
+        """Return what follows from a look, whatever the adapter has made of it."""
+        policy = registry.policy(run.snapshot.service)
+        spread = service.batch <= 1
+        answer = sane(look)
+        self._oddities.see(run.snapshot.service, run.snapshot.percent, answer)
+        return step.decide(run, answer, policy, lease.at, random.random(), spread=spread, watched=watched)
+
+    def put_off(self, lease: Lease, run: Run, delay: int, *, begun: bool = True) -> Decision:
+        """Return what follows when there is no turn yet.
+
+        :param delay: milliseconds until there is.
+        """
+        return step.put_off(run, registry.policy(run.snapshot.service), lease.at, delay, begun=begun)
+
+    async def settle(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
+        """Turn decisions into outcomes. Those that go on do not wait for those that end."""
+        going = [each for each in decided if not each[1].run.snapshot.complete]
+        for lease, decision in going:
+            # Nothing was tried: what went wrong before is not forgotten for it.
+            attempt = lease.attempt if decision.run.put_off else 1
+            yield lease, Shown(decision.delay, encode(decision.run), attempt, run=decision.run)
+        ending = [
+            self._guard.around([lease], self._ends.finish(lease, decision.run))
+            for lease, decision in decided
+            if decision.run.snapshot.complete
+        ]
+        async with aclosing(merge(ending)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+
+def wait_of(lease: Lease, run: Run) -> int:
+    """Return the milliseconds until the turn that was promised: whoever is nudged before keeps it."""
+    return max(0, (run.snapshot.due or 0) - lease.at // 1000) if run.put_off else 0
