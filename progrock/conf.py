@@ -85,6 +85,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
     :param max_unfinished: how many unfinished jobs an owner may have.
     :param keep_days: how long jobs are kept after their end; None is for ever.
+    :param journal_most: how many lines of a job's journal are kept: the newest.
+    :param journal_keep: for how many seconds after the job's end.
     :param public_url: where services find `progrock.urls` from outside; empty if none is to call back.
     :param tell_allow: hosts, or `host:port`, that a start may name for its webhooks though they are not public, or not
         asked over TLS.
@@ -95,6 +97,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     store: str = MEMORY
     max_unfinished: int = 100
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = 90
+    journal_most: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    journal_keep: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 86_400
     public_url: str = ""
     tell_allow: tuple[str, ...] = ()
 

@@ -390,6 +390,7 @@ def snapshot_of(row: Job) -> Snapshot:
         due=None if row.started or row.finished else _ms(row.changed),
         attempt=row.attempt,
         retry_of=str(row.retry_of_id) if row.retry_of_id else None,
+        lines=row.lines,
     )
 
 

@@ -17,9 +17,9 @@ class Job(models.Model):
     """One job. Written when it is created, started, asked to end and finished, and never for a percentage.
 
     `owner` is what :mod:`progrock.access` makes of a user or a session. `key` is the client's own, so that the same
-    start sent twice is one job. `seq` is that of the snapshot that ended it. `deadline` is in milliseconds. A job that
-    is tried again stays as it ended: the new attempt is a job of its own, whose `retry_of` it is, and there is one.
-    `tell` has the addressees that the start named.
+    start sent twice is one job. `seq` is that of the snapshot that ended it, and `lines` how many lines its journal had
+    by then. `deadline` is in milliseconds. A job that is tried again stays as it ended: the new attempt is a job of its
+    own, whose `retry_of` it is, and there is one. `tell` has the addressees that the start named.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -38,8 +38,9 @@ class Job(models.Model):
     result = models.JSONField(null=True, blank=True)
     error = models.CharField(max_length=64, blank=True)
     seq = models.BigIntegerField(default=0)
+    # In the database too: processes of the version before, which do not know the columns, go on during an upgrade.
+    lines = models.PositiveIntegerField(default=0, db_default=0)
     deadline = models.PositiveBigIntegerField(null=True, blank=True)
-    # In the database too: processes of the version before, which do not know the column, go on during an upgrade.
     attempt = models.PositiveIntegerField(default=1, db_default=1)
     tell = models.JSONField(null=True, blank=True)
     retry_of = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retried_as")

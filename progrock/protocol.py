@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, get_args
 from uuid import UUID
@@ -41,11 +42,41 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
+class Line(msgspec.Struct, frozen=True):
+    """One line of a job's journal: something that was said on the way, or a part of the result.
+
+    :param text: for people.
+    :param level: `debug`, `info`, `warning` or `error`.
+    :param data: any JSON.
+    :param n: its number in the journal, from 1, without a gap; 0 as long as it has none.
+    :param seq: from the sequence of the job's snapshots: that which counts it comes later.
+    :param at: when it was written, in milliseconds since 1970.
+    """
+
+    text: str
+    level: str = "info"
+    data: Any = None
+    n: int = 0
+    seq: int = 0
+    at: int = 0
+
+
+LEVELS = frozenset({"debug", "info", "warning", "error"})
+
+
+class Resume(StrEnum):
+    """What an answer to a watch says of the journal that comes with it."""
+
+    RECOVERED = "recovered"
+    RESET = "reset"
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole visible state of a job, the same on every transport. Absolute, and ordered by `seq`.
 
     `seq` is microseconds, `left` a duration in milliseconds, `created`, `at`, `heard`, `moved` and `due` are
-    milliseconds since 1970. `progress` and `complete` follow from the rest.
+    milliseconds since 1970. `lines` is how many lines the job's journal has had. `progress` and `complete` follow from
+    the rest.
 
     Three clocks tell apart who is silent: `heard` is when the service last answered, `moved` when the job last moved,
     and `due` when its next step is to be taken, so that the time by which that is over is how late we are ourselves.
@@ -73,6 +104,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     stalled: bool = False
     attempt: int = 1
     retry_of: str | None = None
+    lines: int = 0
 
     def __post_init__(self) -> None:
         succeeded = self.state is State.SUCCEEDED
@@ -83,6 +115,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 # Frames from the client.
 
+SEQ_MOST = 2**53 - 1
+"""The largest integer that every JSON parser reads exactly (RFC 8259, section 6)."""
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -103,9 +137,10 @@ class Start(_Frame, frozen=True, kw_only=True, tag="start"):
 
 
 class Watch(_Frame, frozen=True, kw_only=True, tag="watch"):
-    """Send me the job's updates."""
+    """Send me how the job stands, the lines of its journal after `after`, and its updates."""
 
     job: UUID
+    after: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MOST)] | None = None
 
 
 class Unwatch(_Frame, frozen=True, kw_only=True, tag="unwatch"):
@@ -201,14 +236,34 @@ def encode(snapshot: Snapshot) -> bytes:
     return _encode(snapshot)
 
 
-def update_frame(body: bytes) -> str:
-    """Return an `update` frame around an encoded snapshot."""
-    return (b'{"type":"update",' + body[1:]).decode()
+def with_lines(body: bytes, lines: Sequence[Line]) -> bytes:
+    """Return an encoded snapshot with new lines of its journal."""
+    return body[:-1] + b',"journal":' + _encode(lines) + b"}" if lines else body
 
 
-def answer_frame(kind: str, snapshot: Snapshot, now: int, ref: str | None) -> str:
-    """Return an `accepted` or `snapshot` frame; `now` in milliseconds since 1970."""
-    return _frame(kind, ref=ref, now=now)[:-1] + "," + encode(snapshot)[1:].decode()
+def update_frame(bodies: Sequence[bytes]) -> str:
+    """Return one frame around encoded snapshots of different jobs: an `update`, or `updates` if they are several."""
+    if len(bodies) == 1:
+        return (b'{"type":"update",' + bodies[0][1:]).decode()
+    return (b'{"type":"updates","updates":[' + b",".join(bodies) + b"]}").decode()
+
+
+def answer_frame(
+    kind: str,
+    snapshot: Snapshot,
+    now: int,
+    ref: str | None,
+    resume: Resume | None = None,
+    lines: Sequence[Line] | None = None,
+) -> str:
+    """Return an `accepted` or `snapshot` frame.
+
+    :param now: milliseconds since 1970.
+    :param resume: what the lines are, if the answer is one to a watch.
+    :param lines: of the journal.
+    """
+    head = _frame(kind, ref=ref, now=now, resume=resume, journal=lines)
+    return head[:-1] + "," + encode(snapshot)[1:].decode()
 
 
 def jobs_frame(snapshots: list[Snapshot], now: int, ref: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The one place where settings become objects: the store, the services, the work layer."""
+"""The one place where settings become objects: the store, the services, the journals, the work layer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .delay.memory import wall_clock
 from .delay.scripts import Scripts
 from .exceptions import UnknownService
 from .hooks import Hook
+from .journal import Journal, MemoryJournal, RedisJournal
 from .politeness import Audience, Limits, MemoryAudience, MemoryLimits, RedisAudience, RedisLimits, scripts
 from .services import Service
 from .step import Policy
@@ -145,6 +146,15 @@ def audience() -> Audience:
 
 
 @cache
+def journal() -> Journal:
+    """Return the journals of all jobs."""
+    most, keep = conf().journal_most, conf().journal_keep * 1000
+    if conf().embedded:
+        return MemoryJournal(clock or wall_clock(), most, keep)
+    return RedisJournal(conf().store, most, keep)
+
+
+@cache
 def counts_watchers() -> bool:
     """Return whether a policy makes a difference between jobs that are watched and those that are not."""
     return any(each.policy.unwatched for each in conf().services.values())
@@ -160,13 +170,14 @@ async def aclose() -> None:
     for each in _services.pop(asyncio.get_running_loop(), {}).values():
         await each.aclose()
     await store().aclose()
+    await journal().aclose()
     if not conf().embedded:
         await _polite().aclose()
 
 
 def forget() -> None:
     """Forget what was made from the settings."""
-    for each in (conf, store, hooks, _polite, limits, audience, counts_watchers):
+    for each in (conf, store, hooks, _polite, limits, audience, journal, counts_watchers):
         each.cache_clear()
     _services.clear()
 

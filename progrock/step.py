@@ -6,15 +6,22 @@ Times are whole microseconds of the store's clock, durations whole milliseconds,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from .estimate import Pace, left, observe
-from .protocol import Failure, Snapshot, State
+from .protocol import LEVELS, Failure, Line, Snapshot, State
 
 NESTING_MOST = 100
+_LINES_MOST = 100
+"""How many lines a step takes: the others come with the next."""
+_DATA_MOST = 4_096
+"""Bytes of JSON beside a line."""
+_ENDING_MOST = 1_000
+"""The same of the last step."""
 _POLICY_MOST = 10 * 365 * 86_400_000
 """Ten years in milliseconds: beyond what a schedule takes for a delay, no look would come at all."""
 
@@ -77,6 +84,9 @@ class Reading(msgspec.Struct, frozen=True):
     :param result: any JSON.
     :param file: media type of the finished file, if there is one.
     :param again: milliseconds that the service asks us to wait.
+    :param lines: what it has said of the job so far, as lines or as text: all of it, or from the line `first` on. The
+        journal takes those that it does not have: a reading that is lost or taken twice is repaired by the next.
+    :param first: the number of the first of the lines; the job's first has the number 1.
     """
 
     state: State
@@ -86,6 +96,8 @@ class Reading(msgspec.Struct, frozen=True):
     result: Any = None
     file: str | None = None
     again: int | None = None
+    lines: Sequence[Line | str] = ()
+    first: int = 1
 
 
 class Miss(msgspec.Struct, frozen=True):
@@ -148,10 +160,12 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What follows from a look: the job's new live state, and when to look again if its snapshot is not complete."""
+    """What follows from a look: the job's new live state, when to look again if its snapshot is not complete, and what
+    is new in its journal."""
 
     run: Run
     delay: int
+    lines: Sequence[Line] = ()
 
 
 def anew(run: Run, now: int) -> Run:
@@ -188,6 +202,49 @@ def decide(
     """
     if isinstance(look, Miss):
         return _missed(run, look, policy, now, jitter)
+    lines = _news(run.snapshot, look, now)
+    if lines:
+        run = replace(run, snapshot=replace(run.snapshot, seq=lines[-1].seq, lines=lines[-1].n))
+    decision = _answered(run, look, policy, now, jitter, spread=spread, watched=watched, moves=bool(lines))
+    return replace(decision, lines=lines) if lines else decision
+
+
+def unsaid(run: Run, lines: int) -> Run:
+    """Return a run whose journal has only so many lines after all: the others are there with the next reading."""
+    return replace(run, snapshot=replace(run.snapshot, lines=lines))
+
+
+def _news(snapshot: Snapshot, reading: Reading, now: int) -> Sequence[Line]:
+    """Return the lines that the journal does not have, as it takes them."""
+    new = reading.lines[max(0, snapshot.lines + 1 - reading.first) :]
+    if not new:
+        return ()
+    most = _ENDING_MOST if reading.state.complete else _LINES_MOST
+    n, seq = max(snapshot.lines + 1, reading.first), max(snapshot.seq + 1, now)
+    return [_line(line, n + i, seq + i, now) for i, line in enumerate(new[:most])]
+
+
+def _line(said: object, n: int, seq: int, now: int) -> Line:
+    """Return a line as the journal takes it, whatever the adapter has made of it: it keeps its number."""
+    if not isinstance(said, Line):
+        return Line(one_line(said) if isinstance(said, str) else "", n=n, seq=seq, at=_ms(now))
+    text, level = said.text if isinstance(said.text, str) else "", said.level if said.level in LEVELS else "info"
+    return Line(one_line(text), level, _said(said.data), n, seq, _ms(now))
+
+
+def _said(data: object) -> object:
+    """Return the JSON beside a line, None if it is none, or too much."""
+    try:
+        text = msgspec.json.encode(data)
+        plain = msgspec.json.decode(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if len(text) > _DATA_MOST or deep(plain) else plain
+
+
+def _answered(
+    run: Run, look: Reading, policy: Policy, now: int, jitter: float, *, spread: bool, watched: bool, moves: bool
+) -> Decision:
     first = run.snapshot.heard is None
     run = replace(run, answered=now, miss="", strikes=0, put_off=False)
     snapshot = replace(
@@ -205,7 +262,7 @@ def decide(
     # As reported, so that a job that begins again out there is seen to.
     pace = observe(run.pace, _percent(look.percent, None), now, run.started, run.usual)
     moved = snapshot.moved
-    if percent != run.snapshot.percent or snapshot.message != run.snapshot.message or moved is None:
+    if moves or percent != run.snapshot.percent or snapshot.message != run.snapshot.message or moved is None:
         moved = _ms(now)
     stalled = _ms(now) - moved > policy.stall
     rest = left(pace, now)

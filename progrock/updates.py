@@ -34,13 +34,14 @@ MARK = 30_000
 
 
 class Update(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot on its way: whose, of what, how new, and its JSON."""
+    """A snapshot on its way: whose, of what, how new, its JSON, and how many lines of the journal it counts."""
 
     owner: str
     job: str
     seq: int
     complete: bool
     body: bytes
+    lines: int = 0
 
 
 class Sink(Protocol):
@@ -65,7 +66,7 @@ async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
     shards: dict[str, list[Update]] = defaultdict(list)
     for owner, snapshot in snapshots:
         try:
-            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, encode(snapshot))
+            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, encode(snapshot), snapshot.lines)
             shards[_group(owner)].append(update)
         except Exception as trouble:
             # A row that other hands wrote: it must hold up neither the other updates nor the end of its job.

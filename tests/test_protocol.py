@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from progrock.exceptions import BadFrame, Invalid, Refused, UnknownAction
 from progrock.protocol import (
     ACTIONS,
+    Line,
+    Resume,
     Snapshot,
     Start,
     State,
@@ -25,6 +28,7 @@ from progrock.protocol import (
     pong_frame,
     ref_of,
     update_frame,
+    with_lines,
 )
 from tests.documents import examples
 
@@ -34,7 +38,7 @@ CLIENT, SERVER = examples(PAGE, "client"), examples(PAGE, "server")
 
 def test_the_document_has_examples_of_everything() -> None:
     assert {name for name, _ in CLIENT} == set(ACTIONS)
-    assert {name for name, _ in SERVER} == {"hello", "update", "snapshot", "jobs", "error", "pong"}
+    assert {name for name, _ in SERVER} == {"hello", "update", "updates", "snapshot", "jobs", "error", "pong"}
 
 
 @pytest.mark.parametrize(("name", "text"), CLIENT)
@@ -46,14 +50,30 @@ def test_every_client_example_is_understood(name: str, text: str) -> None:
             assert str(getattr(action, key)) == str(value)
 
 
+def _lines(frame: dict[str, Any]) -> list[Line] | None:
+    return msgspec.convert(frame.get("journal"), list[Line] | None)
+
+
+def _body(frame: dict[str, Any]) -> bytes:
+    return with_lines(encode(msgspec.convert(frame, Snapshot)), _lines(frame) or [])
+
+
+def _answer(frame: dict[str, Any]) -> str:
+    resume = Resume(frame["resume"]) if "resume" in frame else None
+    snapshot = msgspec.convert(frame, Snapshot)
+    return answer_frame(frame["type"], snapshot, frame["now"], frame.get("ref"), resume, _lines(frame))
+
+
 @pytest.mark.parametrize(("name", "text"), SERVER)
 def test_every_server_example_is_what_we_send(name: str, text: str) -> None:
     frame = json.loads(text)
     ref = frame.get("ref")
     sent = {
         "hello": lambda: hello_frame(),
-        "update": lambda: update_frame(encode(msgspec.convert(frame, Snapshot))),
-        "snapshot": lambda: answer_frame("snapshot", msgspec.convert(frame, Snapshot), frame["now"], ref),
+        "update": lambda: update_frame([_body(frame)]),
+        "updates": lambda: update_frame([_body(each) for each in frame["updates"]]),
+        "accepted": lambda: _answer(frame),
+        "snapshot": lambda: _answer(frame),
         "jobs": lambda: jobs_frame([], frame["now"], ref),
         "error": lambda: error_frame(frame["code"], frame["message"], ref),
         "pong": lambda: pong_frame(ref),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from msgspec.structs import replace
+
 from .. import registry, step
-from ..delay import Lease, merge
+from ..delay import Lease, StoreAway, merge, trouble
 from ..services import Service
 from ..services.answers import sane
 from ..step import Decision, Run
 from .ends import Ends
 from .oddities import Oddities
 from .outcomes import Guard, Outcomes, Shown, encode
+
+logger = logging.getLogger(__name__)
 
 
 class Decisions:
@@ -41,6 +47,8 @@ class Decisions:
 
     async def settle(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
         """Turn decisions into outcomes. Those that go on do not wait for those that end."""
+        if any(decision.lines for _, decision in decided):
+            decided = await asyncio.gather(*(self._written(*each) for each in decided))
         going = [each for each in decided if not each[1].run.snapshot.complete]
         for lease, decision in going:
             # Nothing was tried: what went wrong before is not forgotten for it.
@@ -54,6 +62,17 @@ class Decisions:
         async with aclosing(merge(ending)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
+
+    async def _written(self, lease: Lease, decision: Decision) -> tuple[Lease, Decision]:
+        """Write what is new in a journal before the snapshot that counts it is anywhere; else it is not counted."""
+        if decision.lines:
+            job = decision.run.snapshot.job
+            try:
+                await registry.journal().append(job, decision.lines)
+            except StoreAway as error:
+                trouble.say(logger, "The journal of job %s is written late: %r", job, error)
+                return lease, replace(decision, run=step.unsaid(decision.run, decision.lines[0].n - 1))
+        return lease, decision
 
 
 def wait_of(lease: Lease, run: Run) -> int:

@@ -14,8 +14,8 @@ from django.dispatch import Signal
 from django.utils import timezone
 from msgspec.structs import replace
 
-from .. import outbox, signals, updates
-from ..delay import Done, Lease
+from .. import outbox, registry, signals, updates
+from ..delay import Done, Lease, StoreAway, trouble
 from ..jobs import UNFINISHED, snapshot_of
 from ..models import Delivery, Job, primary
 from ..protocol import Snapshot
@@ -107,6 +107,7 @@ class Ends:
             result=snapshot.result,
             error=snapshot.error.code if snapshot.error else "",
             seq=snapshot.seq,
+            lines=snapshot.lines,
             changed=now,
             finished=now,
             **began,
@@ -116,10 +117,18 @@ class Ends:
     async def _tell(self, owner: str, snapshot: Snapshot, remote: str) -> None:
         """Tell who watches and who listens that a job has ended, and the service if it has not."""
         await updates.publish([(owner, snapshot)])
+        if snapshot.lines:
+            await self._keep(snapshot.job)
         await self.signal(signals.finished, snapshot)
         service = known(snapshot.service)
         if service is not None and remote and snapshot.error and snapshot.error.code in _GIVEN_UP:
             await self._calls.stop(service, snapshot.service, remote)
+
+    async def _keep(self, job: str) -> None:
+        try:
+            await registry.journal().keep(job)
+        except StoreAway as error:
+            trouble.say(logger, "The journal of job %s is kept for longer than it should be: %r", job, error)
 
 
 def time_of(microseconds: int) -> datetime:

@@ -60,7 +60,7 @@ class Scripts:
     """The scripts, as one would call functions of the store.
 
     :param connect: makes a client for the running event loop.
-    :param tags: of the shards.
+    :param tags: of the shards that are known from the start.
     :param folder: where the scripts are, and a prelude that stands before each.
     :param keys: the names of the keys that they are given, behind the tag.
     """
@@ -70,7 +70,8 @@ class Scripts:
     ) -> None:
         self._connect = connect
         self._tags = tags
-        self._keys = {tag: [f"{tag}:{name}" for name in keys] for tag in tags}
+        self._names = keys
+        self._keys = {tag: self._named(tag) for tag in tags}
         self._scripts = {path.stem: _Script(path) for path in folder.glob("*.lua") if path.stem != "prelude"}
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
 
@@ -79,7 +80,7 @@ class Scripts:
 
         :raises StoreAway: if Redis does not answer, or cannot now; the script may have run or not.
         """
-        script, keys = self._scripts[name], self._keys[tag]
+        script, keys = self._scripts[name], self._keys.get(tag) or self._named(tag)
         try:
             client = await self._link().client()
             try:
@@ -113,6 +114,9 @@ class Scripts:
         link = self._links.pop(asyncio.get_running_loop(), None)
         if link is not None:
             await link.aclose()
+
+    def _named(self, tag: str) -> Sequence[str]:
+        return [f"{tag}:{name}" for name in self._names]
 
     def _link(self) -> _Link:
         loop = asyncio.get_running_loop()

@@ -44,6 +44,8 @@ def sane(look: object) -> Look:
         return look if isinstance(said.code, str) and 0 < len(said.code) <= 64 and said.code.isprintable() else nonsense
     if not isinstance(said.state, State) or not isinstance(said.title, str) or not isinstance(said.file, str | None):
         return nonsense
+    if not isinstance(said.lines, list | tuple) or type(said.first) is not int or said.first < 1:
+        look = replace(look, lines=(), first=1)
     if look.result is None:
         return look
     try:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from progrock import jobs, registry
-from progrock.consumers.receiver import FLUSH, Bucket, Receiver
+from progrock.consumers.receiver import Bucket, Receiver
+from progrock.feed import PACE
 from progrock.models import Job
 from progrock.protocol import Snapshot, State, encode
 from progrock.step import Reading
@@ -85,11 +86,13 @@ async def test_however_a_socket_ends_nothing_of_it_is_left(socket: Socket, remot
     await asyncio.wait([socket.task], timeout=5)
     assert socket.task.done()
     assert not hub()._sinks
-    assert socket.consumer._flushing is None or socket.consumer._flushing.cancelling()
+    following = socket.consumer._following
+    assert following is not None
+    assert following.cancelling()
 
 
 async def test_a_socket_can_start_more_jobs_than_it_can_watch(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.consumers.receiver.WATCHES_MOST", 2)
+    monkeypatch.setattr("progrock.feed.WATCHES_MOST", 2)
     for n in range(5):
         socket.say({"action": "start", "params": {"title": str(n)}})
         job = (await socket.hear("accepted", n + 1))["job"]
@@ -98,7 +101,7 @@ async def test_a_socket_can_start_more_jobs_than_it_can_watch(socket: Socket, mo
 
 
 async def test_too_many_watches_are_refused(socket: Socket, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.consumers.receiver.WATCHES_MOST", 2)
+    monkeypatch.setattr("progrock.feed.WATCHES_MOST", 2)
     remote.default = [Reading(State.RUNNING, 1)]
     for n in range(3):
         socket.say({"action": "start", "params": {"title": str(n)}})
@@ -129,8 +132,8 @@ async def test_a_client_that_does_not_read_costs_one_task_and_gets_the_newest(so
     socket.gate.clear()
     before = len(asyncio.all_tasks())
     for seq in range(1, 60):
-        socket.consumer.deliver(update(seq))
-        await asyncio.sleep(FLUSH / 20)
+        socket.consumer._feed.deliver(update(seq))
+        await asyncio.sleep(PACE / 20)
     assert len(asyncio.all_tasks()) <= before + 1
     socket.gate.set()
     await until(lambda: socket.of("update") and socket.of("update")[-1]["seq"] == 59)
@@ -143,7 +146,7 @@ async def test_updates_are_newest_wins_and_at_most_ten_a_second(socket: Socket) 
     seq = 0
     while loop.time() - began < 0.55:
         seq += 1
-        socket.consumer.deliver(update(seq))
+        socket.consumer._feed.deliver(update(seq))
         await asyncio.sleep(0.002)
     await until(lambda: socket.of("update") and socket.of("update")[-1]["seq"] == seq)
     seqs = [frame["seq"] for frame in socket.of("update")]
@@ -157,7 +160,7 @@ async def test_an_update_that_an_answer_has_overtaken_is_dropped(socket: Socket,
     job = (await socket.hear("accepted"))["job"]
     await until(lambda: any(frame["percent"] == 50 for frame in socket.of("update")))
     seen = socket.of("update")[-1]["seq"]
-    socket.consumer.deliver(update(seen - 1, job))
+    socket.consumer._feed.deliver(update(seen - 1, job))
     socket.say({"action": "watch", "job": job})
     await socket.hear("snapshot")
     await until(lambda: socket.of("update")[-1]["seq"] > seen)
@@ -227,13 +230,13 @@ async def test_what_ends_between_the_watch_and_the_look_is_not_missed(
 
 
 async def test_the_newest_wins_in_whatever_order_they_come(socket: Socket) -> None:
-    socket.consumer.deliver(update(1))
+    socket.consumer._feed.deliver(update(1))
     await socket.hear("update")
     for seq in (5, 3, 4):  # at once: they wait for the same flush
-        socket.consumer.deliver(update(seq))
+        socket.consumer._feed.deliver(update(seq))
     await socket.hear("update", 2)
-    socket.consumer.deliver(update(2))
-    socket.consumer.deliver(update(6, "other"))
+    socket.consumer._feed.deliver(update(2))
+    socket.consumer._feed.deliver(update(6, "other"))
     await socket.hear("update", 3)
     assert [frame["seq"] for frame in socket.of("update")] == [1, 5, 6]
 
@@ -251,11 +254,11 @@ async def test_no_update_overtakes_the_answer_that_is_being_made(
     monkeypatch.setattr(jobs, "alist_mine", slow)
     socket.say({"action": "list"})
     await reading.wait()
-    socket.consumer.deliver(update(4))
-    await asyncio.sleep(2 * FLUSH)
+    socket.consumer._feed.deliver(update(4))
+    await asyncio.sleep(2 * PACE)
     released.set()
     await socket.hear("jobs")
-    socket.consumer.deliver(update(6))
+    socket.consumer._feed.deliver(update(6))
     await until(lambda: any(frame["seq"] == 6 for frame in socket.of("update")))
     assert [frame.get("seq") for frame in socket.frames[1:]] == [None, 6]
 
@@ -263,10 +266,11 @@ async def test_no_update_overtakes_the_answer_that_is_being_made(
 async def test_of_a_job_that_has_ended_nothing_is_kept(socket: Socket) -> None:
     socket.say({"action": "start"})
     await until(lambda: any(frame["complete"] for frame in socket.of("update")))
-    assert not socket.consumer._sent
-    socket.consumer._waiting["j"] = update(3)
-    socket.consumer._note("j", 4, complete=True)
-    assert not socket.consumer._waiting
+    feed = socket.consumer._feed
+    assert not feed._seqs
+    feed.deliver(update(3))
+    await feed.told("j", 4, complete=True)
+    assert not feed._waiting
 
 
 async def test_a_bucket_fills_again_and_not_beyond_its_burst(monkeypatch: pytest.MonkeyPatch) -> None:

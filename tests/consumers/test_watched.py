@@ -55,10 +55,10 @@ async def slow(remote: Remote, owner: str) -> str:
 
 @pytest.mark.parametrize("how", ["watch", "list"])
 async def test_who_comes_to_watch_has_it_looked_at_at_once_and_often(socket: Socket, remote: Remote, how: str) -> None:
-    job = await slow(remote, socket.consumer._owner)
+    job = await slow(remote, socket.consumer._feed.owner)
     socket.say({"action": "watch", "job": job} if how == "watch" else {"action": "list"})
     await until(lambda: len(remote.polls) > 10)
-    assert await rest(job, socket.consumer._owner) < 5_000
+    assert await rest(job, socket.consumer._feed.owner) < 5_000
 
 
 async def test_who_watches_already_changes_nothing(
@@ -72,7 +72,7 @@ async def test_who_watches_already_changes_nothing(
         return await nudge(self, keys)
 
     monkeypatch.setattr(MemoryStore, "nudge", noted)
-    job = await slow(remote, socket.consumer._owner)
+    job = await slow(remote, socket.consumer._feed.owner)
     for n in range(3):
         socket.say({"action": "watch", "job": job})
         await socket.hear("snapshot", n + 1)
@@ -102,7 +102,7 @@ async def test_who_stays_is_not_forgotten_and_who_goes_is(
 ) -> None:
     monkeypatch.setattr(updates, "REJOIN", 0.05)
     monkeypatch.setattr(updates, "MARK", 300)
-    owner = socket.consumer._owner
+    owner = socket.consumer._feed.owner
     job = await slow(remote, owner)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -136,7 +136,7 @@ async def test_a_watch_works_though_workers_cannot_be_told(
     async def away(self: MemoryAudience, topics: Sequence[str], duration: int) -> list[bool]:
         raise ConnectionError("gone")
 
-    job = await slow(remote, socket.consumer._owner)
+    job = await slow(remote, socket.consumer._feed.owner)
     monkeypatch.setattr(MemoryAudience, "mark", away)
     socket.say({"action": "watch", "job": job})
     assert (await socket.hear("snapshot"))["job"] == job
@@ -160,7 +160,7 @@ class TestNotDeclared:
         monkeypatch.setattr(MemoryAudience, "watched", noted)
         monkeypatch.setattr(updates, "REJOIN", 0.01)
         remote.default = [RUNNING]
-        job = (await jobs.astart(owner=socket.consumer._owner)).job
+        job = (await jobs.astart(owner=socket.consumer._feed.owner)).job
         socket.say({"action": "watch", "job": job})
         await until(lambda: len(remote.polls) > 10)
         assert asked == []

@@ -1,0 +1,226 @@
+"""What one client is told, on whatever transport: how its jobs stand, and from then on what is new, nothing twice.
+
+A watch joins first, then reads: nothing falls between the two. From then on the newest snapshot of each job waits until
+it is fetched, with the lines of its journal that the client does not have yet; what is overtaken meanwhile is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from . import jobs, registry
+from .delay import StoreAway, trouble
+from .exceptions import NotFound, TooMany
+from .journal import Extract
+from .protocol import Line, Resume, Snapshot, update_frame, with_lines
+from .updates import Update, hub
+
+logger = logging.getLogger(__name__)
+
+WATCHES_MOST = 100
+"""How many jobs one client may watch by name."""
+PACE = 0.1
+"""Seconds between two fetches: what comes faster is overtaken by the newest."""
+_ENDED_MOST = 1_000
+_FRAME_MOST = 50
+"""How many jobs a frame tells of at most."""
+ALL = ""
+"""The watch on all jobs of the owner's."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a watch is answered.
+
+    :param snapshot: how the job stands.
+    :param resume: whether the lines begin where the client's cursor was.
+    :param lines: of the job's journal, after that cursor, or all that are kept.
+    """
+
+    snapshot: Snapshot
+    resume: Resume
+    lines: Sequence[Line]
+
+
+class Fresh(msgspec.Struct, frozen=True):
+    """What is new of a job.
+
+    :param update: its newest snapshot.
+    :param lines: what has been added to its journal.
+    """
+
+    update: Update
+    lines: Sequence[Line] = ()
+
+
+class Feed:
+    """The watches of one client. A sink of its process' hub.
+
+    :param owner: for whom the client speaks.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.turn = asyncio.Lock()
+        """To be held from reading until what was read is sent, if there is more than one who sends."""
+        self._watches: set[str] = set()
+        self._waiting: dict[str, Update] = {}
+        # What the client has: the seq of each job's newest snapshot, and of its newest line, and that line's number.
+        self._seqs: dict[str, int] = {}
+        self._journals: dict[str, tuple[int, int]] = {}
+        # The jobs whose end it has been told, the last of them: an end may be published twice.
+        self._ended: dict[str, None] = {}
+        self._news = asyncio.Event()
+        self._fetched = float("-inf")
+
+    async def watch(self, job: str, after: int | None = None) -> Answer:
+        """Watch a job, and return how it stands.
+
+        :param after: the `seq` of the newest snapshot that the client has of it.
+        :raises NotFound: if there is no such job, or it is somebody else's.
+        :raises TooMany: if these are more watches than a client may have.
+        :raises Unavailable: if the database is away.
+        """
+        new = await self._join(job)
+        try:
+            snapshot = await jobs.aget(job, owner=self.owner)
+        except NotFound:
+            await self.unwatch(job)
+            raise
+        if new:
+            await jobs.ahasten([snapshot])
+        if after is not None and after > snapshot.seq:
+            after = None  # of a time that this server does not know
+        # After the snapshot: what that counts is in.
+        self._journals[job] = after or 0, 0
+        extract = await self._extract(job)
+        await self._has(job, snapshot.seq, snapshot.complete)
+        recovered = after is not None and extract.whole
+        return Answer(snapshot, Resume.RECOVERED if recovered else Resume.RESET, extract.lines)
+
+    async def watch_all(self) -> list[Snapshot]:
+        """Watch all jobs of the owner's, also those to come, and return how the newest stand, newest first.
+
+        :raises Unavailable: if the database is away.
+        """
+        new = await self._join(ALL)
+        snapshots = await jobs.alist_mine(owner=self.owner)
+        if new:
+            await jobs.ahasten(snapshots)
+        for snapshot in snapshots:
+            await self._has(snapshot.job, snapshot.seq, snapshot.complete)
+        return snapshots
+
+    async def unwatch(self, job: str) -> None:
+        """Undo a watch."""
+        self._journals.pop(job, None)
+        if ALL not in self._watches or job == ALL:
+            self._seqs.pop(job, None)
+            self._waiting.pop(job, None)
+        if job in self._watches:
+            self._watches.remove(job)
+            await hub().unwatch(self.owner, job, self)
+
+    def room(self) -> None:
+        """See that there is room for one more watch.
+
+        :raises TooMany: if there is none.
+        """
+        if ALL not in self._watches and len(self._watches) >= WATCHES_MOST:
+            raise TooMany(f"Expected at most {WATCHES_MOST} watches at once, got one more.")
+
+    def deliver(self, update: Update) -> None:
+        """Take an update from the hub."""
+        waiting = self._waiting.get(update.job)
+        if update.job in self._ended or (waiting is not None and waiting.seq >= update.seq):
+            return
+        self._waiting[update.job] = update
+        self._news.set()
+
+    async def news(self, within: float) -> bool:
+        """Wait until there is something to fetch, and it is time to.
+
+        :param within: seconds to wait at most.
+        :returns: whether there is.
+        """
+        try:
+            async with asyncio.timeout(within):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        await asyncio.sleep(max(0.0, self._fetched + PACE - asyncio.get_running_loop().time()))
+        return True
+
+    async def fetch(self) -> list[Fresh]:
+        """Return what is new."""
+        self._fetched = asyncio.get_running_loop().time()
+        self._news.clear()
+        waiting, self._waiting = self._waiting, {}
+        fresh = []
+        for update in waiting.values():
+            if update.seq > self._seqs.get(update.job, -1):
+                known = self._journals.get(update.job)
+                lines = (await self._extract(update.job)).lines if known and update.lines > known[1] else ()
+                fresh.append(Fresh(update, lines))
+                await self._has(update.job, update.seq, update.complete)
+        return fresh
+
+    async def next(self, within: float) -> list[Fresh]:
+        """Return what is new as soon as something is.
+
+        :param within: seconds to wait for it at most.
+        """
+        return await self.fetch() if await self.news(within) else []
+
+    async def told(self, job: str, seq: int, complete: bool) -> None:
+        """Note what the client gets by another way, so that nothing comes behind it that it has overtaken."""
+        if complete or self._watches & {job, ALL}:
+            await self._has(job, seq, complete)
+
+    async def aclose(self) -> None:
+        """Undo all watches."""
+        for job in list(self._watches):
+            await self.unwatch(job)
+
+    async def _join(self, job: str) -> bool:
+        """Watch; return whether workers thought that nobody does."""
+        # Who watches all of theirs watches this one too.
+        if self._watches & {job, ALL}:
+            return False
+        if job != ALL:
+            self.room()
+        self._watches.add(job)
+        return await hub().watch(self.owner, job, self)
+
+    async def _extract(self, job: str) -> Extract:
+        """Return the lines that the client does not have. It asks again for those that it cannot be given now."""
+        seq, _ = self._journals[job]
+        try:
+            extract = await registry.journal().read(job, seq)
+        except StoreAway as error:
+            trouble.say(logger, "The journal of job %s is told late: %r", job, error)
+            return Extract((), whole=True)
+        if extract.lines:
+            self._journals[job] = extract.lines[-1].seq, extract.lines[-1].n
+        return extract
+
+    async def _has(self, job: str, seq: int, complete: bool) -> None:
+        """Note what the client has."""
+        if not complete:
+            self._seqs[job] = seq
+            return
+        await self.unwatch(job)
+        self._waiting.pop(job, None)
+        self._ended[job] = None
+        if len(self._ended) > _ENDED_MOST:
+            del self._ended[next(iter(self._ended))]
+
+
+def frames(fresh: Sequence[Fresh]) -> Iterator[str]:
+    """Return the frames that tell what is new."""
+    bodies = [with_lines(each.update.body, each.lines) for each in fresh]
+    for at in range(0, len(bodies), _FRAME_MOST):
+        yield update_frame(bodies[at : at + _FRAME_MOST])
