@@ -141,6 +141,7 @@ def _reading(render: object) -> Look:
         title=f"{render.get('title')} — {render.get('meter')}, {render.get('tempo')} bpm",
         result={key: render[key] for key in kept if key in render} if state is State.SUCCEEDED else None,
         file="audio/wav" if isinstance(file, dict) else None,
+        lines=log if isinstance(log := render.get("log"), list) else (),
     )
 
 

@@ -96,7 +96,7 @@ class Feed:
             after = None  # of a time that this server does not know
         # After the snapshot: what that counts is in.
         self._journals[job] = after or 0, 0
-        extract = await self._extract(job)
+        extract = await self._extract(job, snapshot.lines)
         await self._has(job, snapshot.seq, snapshot.complete)
         recovered = after is not None and extract.whole
         return Answer(snapshot, Resume.RECOVERED if recovered else Resume.RESET, extract.lines)
@@ -163,7 +163,8 @@ class Feed:
         for update in waiting.values():
             if update.seq > self._seqs.get(update.job, -1):
                 known = self._journals.get(update.job)
-                lines = (await self._extract(update.job)).lines if known and update.lines > known[1] else ()
+                behind = known is not None and update.lines > known[1]
+                lines = (await self._extract(update.job, update.lines)).lines if behind else ()
                 fresh.append(Fresh(update, lines))
                 await self._has(update.job, update.seq, update.complete)
         return fresh
@@ -195,16 +196,20 @@ class Feed:
         self._watches.add(job)
         return await hub().watch(self.owner, job, self)
 
-    async def _extract(self, job: str) -> Extract:
-        """Return the lines that the client does not have. It asks again for those that it cannot be given now."""
-        seq, _ = self._journals[job]
+    async def _extract(self, job: str, count: int) -> Extract:
+        """Return the lines that the client does not have. It asks again for those that it cannot be given now.
+
+        :param count: how many lines its snapshot counts.
+        """
+        seq, n = self._journals[job]
         try:
             extract = await registry.journal().read(job, seq)
         except StoreAway as error:
             trouble.say(logger, "The journal of job %s is told late: %r", job, error)
             return Extract((), whole=True)
         if extract.lines:
-            self._journals[job] = extract.lines[-1].seq, extract.lines[-1].n
+            seq, n = extract.lines[-1].seq, extract.lines[-1].n
+        self._journals[job] = seq, max(n, count)
         return extract
 
     async def _has(self, job: str, seq: int, complete: bool) -> None:

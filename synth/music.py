@@ -96,6 +96,17 @@ class Plan:
         phrase = phrases[int(since / 1.5 + (0 if name == "intro" else self.seed % 7)) % len(phrases)]
         return phrase.format(meter=self.meter, mode=self.mode)
 
+    def log_at(self, sample: int) -> list[str]:
+        """Say of each section that is on tape at `sample` what it is, from the first on."""
+        told = []
+        for section in self.sections:
+            end = (section.first_bar + section.bars) * self.bar
+            if sample < min(end, self.total):
+                break
+            bars = f"{section.bars} bar{'s' if section.bars > 1 else ''} of {self.meter}"
+            told.append(f"On tape: {section.name}, {bars}, from {section.first_bar * self.bar / RATE:.1f} s")
+        return told
+
 
 def plan_for(seed: int, length: float, meter: str | None = None, tempo: float | None = None) -> Plan:
     """Plan a piece from its seed: `length` in seconds, `meter` and `tempo` (bpm) its own or as given."""

@@ -93,6 +93,7 @@ class Render:
             "done": self.done,
             "total": plan.total,
             "message": self.message,
+            "log": plan.log_at(self.done),
             "title": plan.title,
             "meter": plan.meter,
             "tempo": int(plan.tempo) if plan.tempo.is_integer() else plan.tempo,

@@ -545,3 +545,12 @@ def test_nobody_waits_beyond_the_deadline() -> None:
     run = replace(begun(), deadline=5_000)
     assert look_at(run, Reading(State.RUNNING, again=30_000), 3 * SECOND)[1] == 2_001
     assert look_at(run, Reading(State.RUNNING, again=30_000), 5 * SECOND)[1] == 1
+
+
+def test_a_new_line_is_movement() -> None:
+    run, _ = look_at(begun(), Reading(State.RUNNING, 10))
+    still, _ = look_at(run, Reading(State.RUNNING, 10), 9 * SECOND)
+    moved, _ = look_at(run, Reading(State.RUNNING, 10, lines=["a"]), 9 * SECOND)
+    assert still.snapshot.moved == run.snapshot.moved
+    assert moved.snapshot.moved == (NOW + 9 * SECOND) // 1000
+    assert (moved.snapshot.lines, moved.snapshot.seq) == (1, NOW + 9 * SECOND + 1)

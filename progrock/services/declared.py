@@ -106,6 +106,8 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param error: why it failed, for people.
     :param file: media type of the finished file; anything else that is there means that there is a file.
     :param again: seconds that the service asks us to wait.
+    :param lines: all that the service has said of the job so far: a list of text, or of objects with `text`, `level`
+        and `data`.
     """
 
     remote: str | None = None
@@ -119,6 +121,7 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: str | None = None
     file: str | None = None
     again: str | None = None
+    lines: str | None = None
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ..expression import Expression, Senseless
-from ..protocol import State
+from ..protocol import Line, State
 from ..step import Look, Miss, Reading, one_line
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class Reader:
                 self._needed("result", job) if done else None,
                 _media(self._needed("file", job)) if done else None,
                 self._wait(job) if again is None else again,
+                self._lines(job),
             )
         except (Senseless, ValueError, RecursionError):
             # Text that cannot be told as JSON among them.
@@ -118,6 +119,10 @@ class Reader:
         reason = _text(self._shown("error", job)) if state in (State.FAILED, State.CANCELLED) else ""
         return reason or _text(self._shown("message", job))
 
+    def _lines(self, job: object) -> Sequence[Line | str]:
+        said = self._shown("lines", job)
+        return [_line(each) for each in said] if isinstance(said, list) else ()
+
     def _wait(self, job: object) -> int | None:
         seconds = _number(self._shown("again", job))
         return None if seconds is None else int(max(0.0, min(seconds, _AGAIN_MOST)) * 1000)
@@ -134,6 +139,15 @@ def _number(value: object) -> float | None:
         return float(value)
     except OverflowError:
         return None
+
+
+def _line(value: object) -> Line | str:
+    """Return one line; of an object without text all of it is what is beside the text."""
+    if not isinstance(value, dict):
+        return _text(value)
+    level = value.get("level")
+    level = level.lower() if isinstance(level, str) else "info"
+    return Line(_text(value.get("text")), level, value.get("data") if "text" in value else value)
 
 
 def _text(value: object) -> str:

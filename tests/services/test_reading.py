@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progrock.expression import Expression, Senseless
-from progrock.protocol import State
+from progrock.protocol import Line, Snapshot, State
 from progrock.services.answers import sane
 from progrock.services.api import STATES
 from progrock.services.reading import Reader
 from progrock.services.template import Template
-from progrock.step import Miss, Reading
+from progrock.step import Miss, Policy, Reading, Run, decide
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["running", "succeeded"])
@@ -27,7 +27,7 @@ JSON = st.recursive(
     lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=8), inside, max_size=4),
     max_leaves=12,
 )
-FIELDS = ("id", "state", "percent", "done", "total", "message", "title", "result", "error", "file", "again")
+FIELDS = ("id", "state", "percent", "done", "total", "message", "title", "result", "error", "file", "again", "log")
 READER = Reader(
     {
         "remote": Expression("id || name"),
@@ -40,6 +40,7 @@ READER = Reader(
         "error": Expression("error.message || error"),
         "file": Expression("file"),
         "again": Expression("abs(again)"),
+        "lines": Expression("log"),
     },
     STATES,
 )
@@ -52,6 +53,9 @@ def test_any_json_is_a_reading_or_a_miss(job: object) -> None:
     assert isinstance(sane(look), Reading | Miss)
     if isinstance(look, Reading):
         assert look.again is None or 0 <= look.again <= 86_400_000
+        decided = decide(Run("me", Snapshot("j", "s", "t", State.RUNNING, created=0), "r"), look, Policy(), 1, 0.5)
+        assert [line.n for line in decided.lines] == list(range(1, len(look.lines) + 1))
+        assert msgspec.json.decode(msgspec.json.encode(decided.lines)) is not None
         assert look.percent is None or isinstance(look.percent, float)
     name = READER.name(job)
     assert name is None or name
@@ -91,3 +95,17 @@ def test_an_expression_answers_or_says_that_it_cannot(value: Any) -> None:
         except Senseless:
             continue
         msgspec.to_builtins(answer)
+
+
+def test_lines_are_text_or_objects_with_text_level_and_data() -> None:
+    log = ["one", {"text": "two", "level": "WARNING"}, {"text": "three", "data": [1]}, {"page": 4}, None, 7]
+    look = READER.read({"state": "running", "log": log}, None)
+    assert isinstance(look, Reading)
+    assert look.lines == [
+        "one",
+        Line("two", "warning"),
+        Line("three", "info", [1]),
+        Line("", "info", {"page": 4}),
+        "",
+        "7",
+    ]

@@ -23,7 +23,7 @@ from tests.synth.process import Reply, SynthProcess
 
 Until = Callable[[Callable[[], Any]], Any]
 FIELDS = [
-    "id", "state", "done", "total", "message", "title", "meter", "tempo", "seed", "length", "error", "file",
+    "id", "state", "done", "total", "message", "log", "title", "meter", "tempo", "seed", "length", "error", "file",
 ]  # fmt: skip
 FAST = {"length": 0.5, "pace": 100, "seed": 7}
 _keys = itertools.count()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import wave
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,12 @@ def test_a_file_of_an_odd_length_has_exactly_its_samples(tmp_path: Path) -> None
     record(tmp_path / "a.wav", 1, 0.5)
     assert len(samples(tmp_path / "a.wav")) == RATE // 2
     assert (tmp_path / "a.wav").stat().st_size == 44 + RATE
+
+
+@pytest.mark.parametrize("length", [0.5, 20, 300])
+def test_the_log_grows_a_section_at_a_time_and_never_says_anything_else(length: float) -> None:
+    plan = plan_for(7, length)
+    assert plan.log_at(0) == []
+    logs = [plan.log_at(plan.total * part // 50) for part in range(51)]
+    assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(logs))
+    assert len(logs[-1]) == len(plan.sections)
