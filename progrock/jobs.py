@@ -20,7 +20,7 @@ from . import registry, updates
 from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door, trouble
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
 from .models import Job, primary
-from .protocol import Failure, Snapshot, State
+from .protocol import Failure, Line, Snapshot, State
 from .step import NESTING_MOST, Run, deep, one_line
 from .tell import parse as parse_tell
 
@@ -261,6 +261,20 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     return _newest(await _row(key, owner), entry)
 
 
+async def ajournal(job: str | uuid.UUID, *, owner: str, after: int = 0) -> Sequence[Line]:
+    """Return what is kept of a job's journal.
+
+    :param after: only the lines that are newer than a snapshot or a line with this `seq`.
+    :raises NotFound: if there is no such job, or it is somebody else's.
+    :raises Unavailable: if the database or the journal is away.
+    """
+    key = (await aget(job, owner=owner)).job
+    try:
+        return (await registry.journal().read(key, after)).lines
+    except StoreAway as error:
+        raise Unavailable("Expected a journal that answers; it does not. Try again later.") from error
+
+
 async def _row(key: str, owner: str) -> Job:
     with _available():
         row = await primary().filter(pk=key, owner=owner).afirst()
@@ -334,6 +348,7 @@ async def _nudge(keys: Sequence[str]) -> None:
 
 start = door(astart, registry.aclose)
 get = door(aget, registry.aclose)
+journal = door(ajournal, registry.aclose)
 list_mine = door(alist_mine, registry.aclose)
 cancel = door(acancel, registry.aclose)
 retry = door(aretry, registry.aclose)

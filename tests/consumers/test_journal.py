@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from progrock import jobs, reconcile, registry
 from progrock.consumers.ends import Ends
 from progrock.consumers.worker import JobWorker
 from progrock.delay import StoreAway
 from progrock.embedded import Engine
+from progrock.exceptions import NotFound, Unavailable
 from progrock.journal import MemoryJournal
 from progrock.models import Job
 from progrock.protocol import Line, State
@@ -176,3 +178,22 @@ async def test_nothing_is_shown_that_counts_a_line_which_is_not_there(
     await asyncio.gather(*map(end_of, all_jobs))
     assert not wrong
     assert [await texts(job) for job in all_jobs] == [lines] * 5
+
+
+async def test_from_python_a_journal_is_read_by_its_owner_only(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.default = [says("one", "two", state=State.SUCCEEDED)]
+    job = (await jobs.astart(owner="me")).job
+    await end_of(job)
+    one, two = await jobs.ajournal(job, owner="me")
+    assert (one.text, two.text) == ("one", "two")
+    assert await jobs.ajournal(job, owner="me", after=one.seq) == [two]
+    assert await sync_to_async(jobs.journal)(job, owner="me") == [one, two]
+    with pytest.raises(NotFound):
+        await jobs.ajournal(job, owner="you")
+
+    async def away(*args: object) -> None:
+        raise StoreAway("gone")
+
+    monkeypatch.setattr(MemoryJournal, "read", away)
+    with pytest.raises(Unavailable):
+        await jobs.ajournal(job, owner="me")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from progrock import jobs, registry
 from progrock.consumers.receiver import Bucket, Receiver
 from progrock.feed import PACE
 from progrock.models import Job
 from progrock.protocol import Snapshot, State, encode
+from progrock.schema import protocol
 from progrock.step import Reading
 from progrock.updates import Update, hub, publish
 from tests.conftest import until
@@ -21,6 +23,7 @@ from tests.scripted import Remote
 
 pytestmark = pytest.mark.usefixtures("engine")
 Run = Callable[[Awaitable[None]], asyncio.Task[None]]
+SCHEMA = Draft202012Validator({**protocol(), "anyOf": [{"$ref": "#/$defs/Server"}]})
 
 
 class Socket:
@@ -59,10 +62,12 @@ class Socket:
 
 
 @pytest.fixture
-async def socket(tasks: Run) -> Socket:
+async def socket(tasks: Run) -> AsyncIterator[Socket]:
     socket = Socket(tasks)
     await socket.hear("hello")
-    return socket
+    yield socket
+    for frame in socket.frames:
+        SCHEMA.validate(frame)
 
 
 def update(seq: int, job: str = "j", state: State = State.RUNNING, owner: str = "o") -> Update:
