@@ -36,6 +36,11 @@ class Held:
     """When it last heard something new."""
     silence: float = 0.0
     """The longest time without anything new, in seconds."""
+    lines: dict[int, str] = field(default_factory=dict)
+    count: int = 0
+    """How many lines its journal has, by the newest snapshot."""
+    cursor: int = 0
+    """The newest seq up to which it has everything."""
 
 
 class Client:
@@ -53,6 +58,8 @@ class Client:
         self.wrong: list[str] = []
         self.undone = False
         """Whether ends may be forgotten, so that an answer takes one back. The client keeps to it."""
+        self.forgets = False
+        """Whether journals may be lost, with the Redis that they are in."""
         self._addresses = addresses
         self._cookie = cookie
         self._lists = lists
@@ -114,12 +121,20 @@ class Client:
     @property
     def over(self) -> bool:
         """Whether all is accepted, and it has been told the end of each."""
-        return not self._wanted and all(held.complete for held in self.jobs.values())
+        return not self._wanted and all(map(self._has_all, self.jobs.values()))
+
+    def _has_all(self, held: Held) -> bool:
+        """Whether it has been told the end of a job, and all that was said on the way, which a list does not tell."""
+        return held.complete and (self._lists or self.forgets or len(held.lines) >= held.count)
 
     @property
     def waits_for(self) -> str:
         """What it still waits for, for people."""
-        running = [f"{job} ({held.state} {held.progress})" for job, held in self.jobs.items() if not held.complete]
+        running = [
+            f"{job} ({held.state} {held.progress}, {len(held.lines)} of {held.count} lines)"
+            for job, held in self.jobs.items()
+            if not self._has_all(held)
+        ]
         return ", ".join([*(f"start {key}" for key in self._wanted), *running][:3])
 
     async def _talk(self, connection: websockets.ClientConnection) -> None:
@@ -134,7 +149,7 @@ class Client:
                 self._take(json.loads(await asyncio.wait_for(connection.recv(), _TICK)))
             now = time.monotonic()
             quiet = QUIET / 1000
-            stale = any(not held.complete and now - held.at > quiet for held in self.jobs.values())
+            stale = any(not self._has_all(held) and now - held.at > quiet for held in self.jobs.values())
             late = any(now - asked > quiet for asked in self._asked.values())
             if (stale or late or self._cancels) and now - asked_at > quiet:
                 if now - self._heard > 2 * quiet:
@@ -148,8 +163,8 @@ class Client:
             await self._say({"action": "list"})
         else:
             for job, held in list(self.jobs.items()):
-                if not held.complete:
-                    await self._say({"action": "watch", "job": job})
+                if not self._has_all(held):
+                    await self._say({"action": "watch", "job": job, "after": held.cursor})
         for key in list(self._wanted):
             await self._send_start(key)
         for job in list(self._cancels):
@@ -180,8 +195,9 @@ class Client:
             if ref == f"cancel {frame['job']}":
                 self._cancels.discard(frame["job"])
             self._hear(frame, answer=True)
-        elif kind == "update":
-            self._hear(frame, answer=False)
+        elif kind in ("update", "updates"):
+            for snapshot in frame.get("updates", [frame]):
+                self._hear(snapshot, answer=False)
         elif kind == "error" and frame["code"] not in ("unavailable", "too_many"):
             self.wrong.append(f"got {frame}")
 
@@ -189,6 +205,7 @@ class Client:
         """Take a snapshot as the protocol has it."""
         job, seq = snapshot["job"], snapshot["seq"]
         held = self.jobs.setdefault(job, Held())
+        self._read(held, snapshot)
         if not answer and seq <= held.seq:
             return  # overtaken: the protocol has the client drop it
         if held.complete:
@@ -208,6 +225,19 @@ class Client:
         held.seq, held.progress, held.state = seq, snapshot["progress"], snapshot["state"]
         held.complete = snapshot["complete"]
         held.error = (snapshot["error"] or {}).get("code", "")
+
+    def _read(self, held: Held, frame: dict[str, Any]) -> None:
+        """Take the lines of a journal as the protocol has it."""
+        if frame.get("resume") == "reset":
+            held.lines.clear()
+        for line in frame.get("journal", ()):
+            if held.lines.setdefault(line["n"], line["text"]) != line["text"]:
+                self.wrong.append(f"{frame['job']}: line {line} was {held.lines[line['n']]}")
+        held.count = frame["lines"]
+        if len(held.lines) >= held.count:
+            held.cursor = max(held.cursor, frame["seq"])
+        elif not self._lists and not self.forgets and "journal" in frame and "resume" not in frame:
+            self.wrong.append(f"{frame['job']}: a gap in its journal: {sorted(held.lines)} of {held.count}")
 
 
 class Audience:
@@ -229,10 +259,11 @@ class Audience:
         """All tabs."""
         return [*self.starters, *self.watchers]
 
-    async def come(self, people: int, *, undone: bool) -> None:
+    async def come(self, people: int, *, undone: bool, forgets: bool) -> None:
         """Let so many people open their tabs.
 
         :param undone: whether they must bear with ends that are forgotten, and told again.
+        :param forgets: whether they must bear with journals that are lost.
         """
         for _ in range(people):
             cookie = await asyncio.to_thread(_session, self._addresses()[0])
@@ -243,6 +274,7 @@ class Audience:
             self.watchers.append(watcher)
         for client in self.clients:
             client.undone = undone
+            client.forgets = forgets
         self._tasks = [asyncio.create_task(client.run()) for client in self.clients]
 
     async def follow(self) -> None:

@@ -52,7 +52,7 @@ async def play(stage: Stage, fault: Fault, seed: int, measure: Measure, *, witho
     since = time.monotonic_ns()
     before = await _stats(stage)
     audience = Audience(lambda: [web.url for web in stage.webs], random.getrandbits(32))
-    await audience.come(PEOPLE, undone=fault.undoes)
+    await audience.come(PEOPLE, undone=fault.undoes, forgets=fault.loses)
     scene = Scene(stage, audience, random, measure.freeze, measure.trouble, asyncio.Event())
     name = f"r{next(_numbers)}-"
     if without:

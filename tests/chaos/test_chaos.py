@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.faults import CHANCE, Fault
+from tests.chaos.faults import CHANCE, DONE, Fault
 from tests.chaos.places import POINTS, together
 from tests.chaos.round import Measure, play
 from tests.chaos.sabotage import SABOTAGE
@@ -51,6 +51,7 @@ async def test_every_job_ends_once_and_everybody_is_told(stage: Stage, fault: Fa
     verdict = await play(stage, fault, SEED, SHORT)
     assert verdict.wrong == [], f"SEED={SEED}"
     assert verdict.jobs == SHORT.jobs
+    assert verdict.lines or fault.expected != DONE, "nobody has read a journal"
 
 
 # What takes longest is left to `python -m tests.chaos --sabotage`.

@@ -24,6 +24,8 @@ class Verdict:
     """Jobs whose end was signalled more than once."""
     silence: float = 0.0
     """The longest time that a client heard nothing new of an unfinished job, in seconds."""
+    lines: int = 0
+    """How many lines of journals clients have read."""
     refused: int = 0
     """Receipts that the store refused: work that somebody else had taken over."""
     seconds: float = 0.0
@@ -64,6 +66,7 @@ def ends(verdict: Verdict, audience: Audience, rows: list[dict[str, Any]], expec
             "a client was told another end",
             [f"{job}: {told[job]}, not {meant[job]}" for job in meant if told[job] != meant[job]],
         )
+        verdict.lines += sum(len(held.lines) for held in client.jobs.values())
         verdict.silence = max([verdict.silence, *(held.silence for held in client.jobs.values())])
     verdict.say("a tab broke", audience.broken())
 
