@@ -6,13 +6,14 @@ import logging
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseTrouble
 from django.db import IntegrityError, router, transaction
+from django.db.models import Q
 from django.utils import timezone
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from . import registry, updates
 from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door, trouble
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
 from .models import Job, primary
-from .protocol import Failure, Line, Snapshot, State
+from .protocol import DEADLINE_MOST, Failure, Line, Snapshot, State
 from .step import NESTING_MOST, Run, deep, one_line
 from .tell import parse as parse_tell
 
@@ -34,7 +35,8 @@ _PARAMS_MOST = 8_192
 _KEY_MOST = 120
 _OWNER_MOST = 120
 _TITLE_MOST = 200
-_DEADLINE_MOST = 10 * 365 * 86_400_000
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 R = TypeVar("R")
 
@@ -71,8 +73,8 @@ async def astart(
         raise Invalid(f"owner: expected 1 to {_OWNER_MOST} printable characters, got {owner!a:.80}.")
     if key is not None and not (isinstance(key, str) and 0 < len(key) <= _KEY_MOST and key.isprintable()):
         raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key!a:.80}.")
-    if deadline is not None and not (type(deadline) is int and 0 < deadline <= _DEADLINE_MOST):
-        raise Invalid(f"deadline: expected 1 to {_DEADLINE_MOST} whole milliseconds, got {deadline!a:.80}.")
+    if deadline is not None and not (type(deadline) is int and 0 < deadline <= DEADLINE_MOST):
+        raise Invalid(f"deadline: expected 1 to {DEADLINE_MOST} whole milliseconds, got {deadline!a:.80}.")
     addressees = _addressees(tell)
     if key is not None and (known := await afind(key, owner=owner)):
         return known
@@ -302,10 +304,42 @@ async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
 
     :raises Unavailable: if the database is away.
     """
+    snapshots, _ = await apage(owner=owner, limit=limit)
+    return snapshots
+
+
+async def apage(*, owner: str, limit: int = LIST_MOST, before: str = "") -> tuple[list[Snapshot], str]:
+    """Return a page of an owner's jobs, newest first. Jobs that are started meanwhile move nothing.
+
+    :param before: the cursor that came with the page before; empty is the first page.
+    :returns: the snapshots, and the cursor of the next page, empty if this is the last.
+    :raises Invalid: if `before` is no cursor.
+    :raises Unavailable: if the database is away.
+    """
+    mine = primary().filter(owner=owner).order_by("-created", "-id")
+    if before:
+        created, key = _place(before)
+        mine = mine.filter(Q(created__lt=created) | Q(created=created, id__lt=key))
     with _available():
-        rows = [row async for row in primary().filter(owner=owner).order_by("-created")[:limit]]
+        rows = [row async for row in mine[: limit + 1]]
+    more, rows = len(rows) > limit, rows[:limit]
     entries = await _entries([str(row.id) for row in rows])
-    return [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
+    snapshots = [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
+    return snapshots, f"{(rows[-1].created - EPOCH) // timedelta(microseconds=1)}.{rows[-1].id}" if more else ""
+
+
+def _place(cursor: str) -> tuple[datetime, uuid.UUID]:
+    """Return when the last job of a page was made, and its id.
+
+    :raises Invalid: if it is no cursor.
+    """
+    created, _, key = cursor.partition(".")
+    try:
+        if not (created.isascii() and created.isdigit()):
+            raise ValueError
+        return EPOCH + timedelta(microseconds=int(created)), uuid.UUID(key)
+    except (ValueError, OverflowError):
+        raise Invalid(f"before: expected the cursor of a page, got {cursor!a:.80}.") from None
 
 
 async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:

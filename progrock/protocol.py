@@ -117,6 +117,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 SEQ_MOST = 2**53 - 1
 """The largest integer that every JSON parser reads exactly (RFC 8259, section 6)."""
+DEADLINE_MOST = 10 * 365 * 86_400_000
+"""Milliseconds that a job may be given at most: ten years."""
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -130,10 +132,11 @@ class Start(_Frame, frozen=True, kw_only=True, tag="start"):
     service: Text64 | None = None
     params: dict[str, Any] = {}
     key: Text64 | None = None
+    deadline: Annotated[int, msgspec.Meta(ge=1, le=DEADLINE_MOST)] | None = None
 
     @property
     def bare(self) -> bool:
-        return self.service is None and self.key is None and not self.params
+        return self.service is None and self.key is None and self.deadline is None and not self.params
 
 
 class Watch(_Frame, frozen=True, kw_only=True, tag="watch"):
@@ -192,7 +195,7 @@ def parse(text: str) -> Action:
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         trouble = ""
     # Decoded again without the types, only to say better what was wrong.
-    frame = _decode_object(text)
+    frame = parse_object(text)
     action = frame.get("action")
     if action not in ACTIONS:
         got = "none" if "action" not in frame else repr(action)[:80]
@@ -202,7 +205,11 @@ def parse(text: str) -> Action:
     raise Invalid(f"{action}: {trouble}{got}.")
 
 
-def _decode_object(text: str) -> dict[str, Any]:
+def parse_object(text: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    :raises BadFrame: if it is none.
+    """
     try:
         frame = _decode_any(text)
     except RecursionError:
@@ -217,7 +224,7 @@ def _decode_object(text: str) -> dict[str, Any]:
 def ref_of(text: str) -> str | None:
     """Return the `ref` of a frame that could not be parsed, if one can be found: its sender waits for an answer."""
     try:
-        ref = _decode_object(text).get("ref")
+        ref = parse_object(text).get("ref")
     except BadFrame:
         return None
     return ref if isinstance(ref, str) and len(ref) <= 64 else None

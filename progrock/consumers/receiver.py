@@ -166,7 +166,9 @@ class Receiver(AsyncWebsocketConsumer):
         started = await jobs.afind(action.key, owner=owner) if action.key else None
         if started is None:
             self._room_for_a_start()
-            started = await jobs.astart(action.service, action.params, owner=owner, key=action.key)
+            started = await jobs.astart(
+                action.service, action.params, owner=owner, key=action.key, deadline=action.deadline
+            )
         if action.bare:
             self._bare = started.job
         return await self._feed.watch(started.job)

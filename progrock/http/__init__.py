@@ -1,0 +1,1 @@
+"""Jobs over plain HTTP: docs/reference/http.md, route by route."""

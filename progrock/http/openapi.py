@@ -1,0 +1,298 @@
+"""The description of what is served here (OpenAPI 3.1): the types are those of the protocol, the routes a table."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from ..protocol import SEQ_MOST, VERSION, Line, Resume, Snapshot, Start, Text64
+from . import asked, problem
+from .jobs import PAGE, PAGE_MOST
+from .problem import Problem
+from .route import route
+from .stream import MEDIA_TYPE as EVENTS
+from .updates import JOBS_MOST
+
+_JSON, _HTML, _TEXT, _FORM = "application/json", "text/html", "text/plain", "application/x-www-form-urlencoded"
+_TEXT_SCHEMA = {"type": "string"}
+_ID_AND_CURSOR = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(:[0-9]{1,15})?$"
+
+
+class Operation(NamedTuple):
+    """One method of one URL.
+
+    :param says: what it does.
+    :param answers: by status, what it means and the schema of its JSON, or its media types if it is none.
+    :param refuses: the statuses of problems.
+    :param query: its parameters beside those of the path.
+    """
+
+    says: str
+    answers: dict[int, tuple[str, Any]]
+    refuses: tuple[int, ...]
+    query: tuple[dict[str, Any], ...] = ()
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _in(place: str, name: str, says: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"in": place, "name": name, "description": says, "schema": schema, **more}
+
+
+_CURSOR = {"type": "integer", "minimum": 0, "maximum": SEQ_MOST}
+_FLAG = {"type": "integer", "enum": [0, 1]}
+_AFTER = _in("query", "after", "The cursor: the seq of the newest snapshot of the job that you have.", _CURSOR)
+_WAIT = _in(
+    "query",
+    "wait",
+    "Seconds that the answer may wait for news.",
+    {"type": "number", "minimum": 0, "maximum": asked.WAIT_MOST},
+)
+_PREFER = _in("header", "Prefer", "wait=<seconds>, the same.", {"type": "string", "maxLength": 200})
+_KNOWN = _in("header", "If-None-Match", "The ETag that you have.", {"type": "string", "maxLength": 200})
+_LAST = _in("header", "Last-Event-ID", "The cursor, before `after`.", {"type": "string", "maxLength": 20})
+_KEY = _in("header", "Idempotency-Key", "Your own name for this start: the same is the same job.", {"type": "string"})
+_BEFORE = _in("query", "before", "The cursor of a page, as `next` has it.", {"type": "string", "maxLength": 80})
+_LIMIT = _in(
+    "query",
+    "limit",
+    "Jobs on a page.",
+    {"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE},
+)
+_REDIRECT = _in("query", "redirect", "1: go on to the result once it has succeeded.", _FLAG)
+_LIST = _in("query", "list", "1: all of my jobs.", _FLAG)
+_SINCE = _in("query", "since", "The list is news if it is newer than this: `now` of the last answer.", _CURSOR)
+_JOBS = _in(
+    "query",
+    "job",
+    "Ids of jobs, each with its cursor after a colon, if there is one.",
+    {
+        "type": "array",
+        "maxItems": JOBS_MOST,
+        "items": {"type": "string", "pattern": _ID_AND_CURSOR},
+    },
+    explode=True,
+    style="form",
+)
+_PAGE_OR = {_HTML: _TEXT_SCHEMA}
+
+ROUTES: dict[str, dict[str, Operation]] = {
+    "/jobs/": {
+        "get": Operation(
+            "List my jobs, newest first.",
+            {200: ("A page of them.", {_JSON: _ref("Jobs"), **_PAGE_OR})},
+            (400, 503),
+            (_LIMIT, _BEFORE),
+        ),
+        "post": Operation(
+            "Start a job.",
+            {202: ("It is on its way.", _ref("Accepted")), 303: ("Go there, if you are a browser's form.", None)},
+            (400, 413, 415, 422, 429, 503),
+            (_KEY,),
+        ),
+    },
+    "/jobs/{job}/": {
+        "get": Operation(
+            "Say how a job stands; if asked to wait, once there is something new.",
+            {
+                200: ("How it stands.", {_JSON: _ref("Answer"), **_PAGE_OR}),
+                303: ("It has succeeded: the result is there.", None),
+                304: ("It stands as you know it.", None),
+            },
+            (400, 404, 429, 503),
+            (_AFTER, _WAIT, _REDIRECT, _PREFER, _KNOWN),
+        )
+    },
+    "/jobs/{job}/cancel": {
+        "post": Operation(
+            "Ask for a job's end.",
+            {
+                200: ("It was over.", _ref("Answer")),
+                202: ("It is asked for.", _ref("Answer")),
+                303: ("Go there, if you are a browser's form.", None),
+            },
+            (404, 503),
+        )
+    },
+    "/jobs/{job}/retry": {
+        "post": Operation(
+            "Try a job that is over once more, as a new one.",
+            {202: ("The new job.", _ref("Accepted")), 303: ("Go there, if you are a browser's form.", None)},
+            (404, 409, 422, 429, 503),
+        )
+    },
+    "/jobs/{job}/result": {
+        "get": Operation(
+            "Give what came of a job.",
+            {
+                200: ("The service's result.", {}),
+                202: ("It is not over.", _ref("Answer")),
+                303: ("It is a file, which is there.", None),
+            },
+            (400, 404, 409, 429, 503),
+            (_WAIT, _PREFER),
+        )
+    },
+    "/jobs/{job}/file": {
+        "get": Operation(
+            "Give a job's finished file, ranges kept.",
+            {
+                200: ("The file.", {"*/*": {}}),
+                206: ("A part of it.", {"*/*": {}}),
+                302: ("It is elsewhere.", None),
+                304: ("You have it.", None),
+                404: ("There is none, or it is not yours.", {_TEXT: _TEXT_SCHEMA, _HTML: _TEXT_SCHEMA}),
+                410: ("It is gone.", {_TEXT: _TEXT_SCHEMA}),
+                416: ("It has no such part.", {"*/*": {}}),
+                502: ("Its service does not give it.", {_TEXT: _TEXT_SCHEMA}),
+            },
+            (),
+        )
+    },
+    "/jobs/{job}/stream": {
+        "get": Operation(
+            "Stream how a job stands, and its updates, until it is over.",
+            {
+                200: ("Frames, as server-sent events.", {EVENTS: _TEXT_SCHEMA}),
+                204: ("You have it all: do not come back.", None),
+            },
+            (400, 404, 429, 503),
+            (_AFTER, _LAST),
+        )
+    },
+    "/updates": {
+        "get": Operation(
+            "Tell of many jobs: a stream of events, or an answer that waits for news.",
+            {200: ("What is new.", {_JSON: _ref("Frames"), EVENTS: _TEXT_SCHEMA})},
+            (400, 429, 503),
+            (_LIST, _JOBS, _SINCE, _WAIT, _PREFER),
+        )
+    },
+    "/openapi.json": {"get": Operation("This description.", {200: ("It.", {_JSON: {"type": "object"}})}, ())},
+}
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """Return the schemas of what goes over the wire, by name."""
+    types = (Snapshot, Line, Problem, Start)
+    _, made = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    for each in made.values():
+        # We leave nothing out, whatever may be left out when it is read.
+        each["required"] = list(each.get("properties", ()))
+    wish = made.pop("Start")
+    wish["properties"] = {name: each for name, each in wish["properties"].items() if name not in ("action", "ref")}
+    del wish["required"]
+    journal = {"type": "array", "items": _ref("Line")}
+    resume = {"enum": [each.value for each in Resume]}
+    now = {"type": "integer", "description": "The server's time, in milliseconds since 1970."}
+    return {
+        **made,
+        "StartBody": {**wish, "title": "StartBody"},
+        "Accepted": _frame("accepted", _ref("Snapshot"), now=now),
+        "Answer": _frame("snapshot", _ref("Snapshot"), now=now, resume=resume, journal=journal),
+        "Jobs": _frame(
+            "jobs", {}, now=now, jobs={"type": "array", "items": _ref("Snapshot")}, next={"type": ["string", "null"]}
+        ),
+        "Error": _frame("error", {}, code=_TEXT_SCHEMA, message=_TEXT_SCHEMA, job=_TEXT_SCHEMA),
+        "Frames": {
+            "type": "object",
+            "properties": {
+                "now": now,
+                "frames": {
+                    "type": "array",
+                    "items": {"oneOf": [_ref("Answer"), _ref("Jobs"), _ref("Error")]},
+                },
+            },
+            "required": ["now", "frames"],
+        },
+    }
+
+
+_OPTIONAL = {"resume", "journal", "next"}
+
+
+def _frame(kind: str, around: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    own = {
+        "type": "object",
+        "properties": {"type": {"const": kind}, **keys},
+        "required": ["type", *(key for key in keys if key not in _OPTIONAL)],
+    }
+    return {"allOf": [own, around]} if around else own
+
+
+def described(prefix: str) -> dict[str, Any]:
+    """Return the whole description.
+
+    :param prefix: the path below which it all is, without the slash at its end.
+    """
+    paths: dict[str, Any] = {}
+    for path, operations in ROUTES.items():
+        paths[path] = {method: _operation(path, method, each) for method, each in operations.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ProgRock",
+            "version": str(VERSION),
+            "description": "Long jobs on remote services: started, watched to their end, cancelled, tried again.",
+        },
+        "servers": [{"url": prefix or "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": deepcopy(schemas()),
+            "securitySchemes": {
+                "session": {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME},
+                "csrf": {"type": "apiKey", "in": "header", "name": _csrf_header()},
+            },
+        },
+        # Who has none is not refused; nothing is theirs.
+        "security": [{"session": []}, {}],
+    }
+
+
+def _csrf_header() -> str:
+    """Return the header's name on the wire, of which the setting is Django's spelling."""
+    return settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").title()
+
+
+def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, (says, content) in operation.answers.items():
+        responses[str(status)] = {"description": says, **({} if content is None else {"content": _content(content)})}
+    for status in operation.refuses:
+        told = {problem.MEDIA_TYPE: {"schema": _ref("Problem")}, _HTML: {"schema": _TEXT_SCHEMA}}
+        responses[str(status)] = {"description": "Refused.", "content": told}
+    described: dict[str, Any] = {"summary": operation.says, "responses": responses, "parameters": list(operation.query)}
+    if "{job}" in path:
+        job = {"type": "string", "format": "uuid"}
+        described["parameters"].append(_in("path", "job", "The job's id.", job, required=True))
+    if method == "post":
+        described["security"] = [{"session": [], "csrf": []}]
+        refused = {"description": "Without a CSRF token.", "content": {_HTML: {"schema": _TEXT_SCHEMA}}}
+        responses["403"] = refused
+    if path == "/jobs/" and method == "post":
+        form = {"type": "object", "properties": {"service": msgspec.json.schema(Text64)}}
+        described["requestBody"] = {"content": {_JSON: {"schema": _ref("StartBody")}, _FORM: {"schema": form}}}
+    return described
+
+
+def _content(content: Any) -> dict[str, Any]:
+    by_type = content if any("/" in key and not key.startswith("$") for key in content) else {_JSON: content}
+    return {media: {"schema": schema} for media, schema in by_type.items()}
+
+
+async def read(request: HttpRequest) -> HttpResponseBase:
+    """Give the description."""
+    prefix = asked.url(request, "openapi").removesuffix("/openapi.json")
+    return HttpResponse(msgspec.json.encode(described(prefix)), content_type=_JSON)
+
+
+description = route(GET=read)

@@ -1,0 +1,115 @@
+"""Server-sent events: the frames of one job, resumed where the caller was."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from .. import jobs
+from ..exceptions import Refused
+from ..feed import Feed
+from ..protocol import answer_frame, update_frame, with_lines
+from . import asked, bounds
+from .jobs import now
+from .route import route
+from .waiting import feed_of, let_go
+
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent: proxies cut off what says nothing, often after a minute."""
+LIFE = 600.0
+"""Seconds after which a stream ends. Who reads comes back at once, with a cursor; who has stopped reading is let go."""
+BYTES_MOST = 4 * 1024 * 1024
+"""Bytes after which a stream ends too: a server without flow control keeps what is not read."""
+GRACE = 30.0
+"""Seconds beyond its life after which a stream that is stuck in sending is broken off."""
+
+Events = Callable[[Feed], AsyncGenerator[str, None]]
+
+
+async def stream(request: HttpRequest, job: str) -> HttpResponseBase:
+    """Stream how a job stands, and its updates until it is over."""
+    owner = await asked.owner(request)
+    after = asked.last_event_id(request)
+    if after is None:
+        after = asked.after(request)
+    snapshot = await jobs.aget(job, owner=owner)
+    if snapshot.complete and snapshot.seq == after:
+        # An EventSource that is told so does not come back.
+        return HttpResponse(status=204)
+
+    async def of_the_job(feed: Feed) -> AsyncGenerator[str, None]:
+        answer = await feed.watch(snapshot.job, after)
+        frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
+        yield event(frame, answer.snapshot.seq)
+        complete = answer.snapshot.complete
+        while not complete:
+            fresh = await feed.next(within=HEARTBEAT)
+            for each in fresh:
+                yield event(update_frame([with_lines(each.update.body, each.lines)]), each.update.seq)
+                complete = each.update.complete
+            if not fresh:
+                yield SILENCE
+
+    return sent(request, owner, of_the_job)
+
+
+def event(frame: str, seq: int | None = None) -> str:
+    """Return a frame as an event, with the cursor to come back with."""
+    return f"data: {frame}\n\n" if seq is None else f"id: {seq}\ndata: {frame}\n\n"
+
+
+SILENCE = ": \n\n"
+"""A comment, which an EventSource keeps to itself."""
+
+
+def sent(request: HttpRequest, owner: str, events: Events) -> HttpResponseBase:
+    """Return the response that sends events as long as they come, within bounds.
+
+    :param events: makes them from a feed of the owner's.
+    :raises TooMany: if the owner has too many open requests.
+    """
+    headers = {
+        # Not to be compressed either: what compresses, collects.
+        "Cache-Control": "no-cache, no-transform",
+        "X-Accel-Buffering": "no",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.method == "HEAD":
+        return HttpResponse(content_type=MEDIA_TYPE, headers=headers)
+    bounds.look(owner)
+    return StreamingHttpResponse(_bounded(owner, events), content_type=MEDIA_TYPE, headers=headers)
+
+
+async def _bounded(owner: str, events: Events) -> AsyncGenerator[bytes, None]:
+    loop = asyncio.get_running_loop()
+    end, sent = loop.time() + LIFE, 0
+    # Where the server waits for its client, we are not asked whether it has been long enough.
+    task = asyncio.current_task()
+    force = loop.call_later(LIFE + GRACE, task.cancel) if task else None
+    try:
+        async with feed_of(owner) as feed, aclosing(events(feed)) as source:
+            # Those who lost their server together come back one by one.
+            yield f"retry: {random.randrange(1_000, 4_000)}\n\n".encode()
+            async for text in source:
+                if sent == 0:
+                    await let_go()
+                body = text.encode()
+                sent += len(body)
+                yield body
+                if sent > BYTES_MOST or loop.time() > end:
+                    return
+    except Refused:
+        # Somebody else's by now, or the database is away: who comes back is told which.
+        return
+    finally:
+        if force:
+            force.cancel()
+
+
+one_stream = route(GET=stream)

@@ -1,0 +1,119 @@
+"""News of many jobs: server-sent events in one stream, or an answer that waits for them (a long poll)."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from ..exceptions import Invalid, NotFound, TooMany
+from ..feed import Feed, frames
+from ..protocol import SEQ_MOST, Snapshot, answer_frame, jobs_frame
+from . import asked, problem
+from .jobs import now
+from .route import route
+from .stream import HEARTBEAT, MEDIA_TYPE, SILENCE, event, sent
+from .waiting import feed_of, let_go
+
+JOBS_MOST = 100
+SLACK = 1_000
+"""Milliseconds by which the clocks of web servers and store may differ: what is that old may be news."""
+
+
+async def updates(request: HttpRequest) -> HttpResponseBase:
+    """Tell of the jobs that the query names, and of all of the caller's if it says list=1."""
+    owner = await asked.owner(request)
+    listed, cursors = asked.flag(request, "list"), _cursors(request)
+    since = asked.number(request, "since", 0, SEQ_MOST)
+    within, applied = asked.wait(request)
+    if not listed and not cursors:
+        raise Invalid("Expected list=1, or the id of a job as job, or several of them; got neither.")
+    if request.get_preferred_type(["application/json", MEDIA_TYPE]) == MEDIA_TYPE:
+
+        async def of_the_jobs(feed: Feed) -> AsyncGenerator[str, None]:
+            for frame in (await _answers(feed, listed, None, cursors))[0]:
+                yield event(frame)
+            while True:
+                fresh = await feed.next(within=HEARTBEAT)
+                for frame in frames(fresh):
+                    yield event(frame)
+                if not fresh:
+                    yield SILENCE
+
+        return sent(request, owner, of_the_jobs)
+    async with feed_of(owner) as feed:
+        answers, patience = await _answers(feed, listed, since, cursors)
+        if patience and within:
+            await let_go()
+            await _wait(feed, min(within, patience))
+            answers, _ = await _answers(feed, listed, since, cursors)
+    text = f'{{"frames":[{",".join(answers)}],"now":{now()}}}'
+    headers = {"Preference-Applied": applied} if applied else {}
+    return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+async def _wait(feed: Feed, within: float) -> None:
+    """Return as soon as something is new, or the time is over."""
+    end = asyncio.get_running_loop().time() + within
+    while not await feed.next(within=max(0.0, end - asyncio.get_running_loop().time())):
+        if asyncio.get_running_loop().time() >= end:
+            return
+
+
+async def _answers(
+    feed: Feed, listed: bool, since: int | None, cursors: Mapping[str, int | None]
+) -> tuple[list[str], float]:
+    """Return the frames that answer, and for how many seconds they may be waited for: 0 if there is news in them.
+
+    Of the jobs that are named, those with news; all of them if there is none.
+    """
+    answers: list[str] = []
+    news: list[str] = []
+    quiet: list[str] = []
+    patience = float(asked.WAIT_MOST)
+    if listed:
+        snapshots = await feed.watch_all()
+        answers.append(jobs_frame(snapshots, now(), None))
+        patience = _patience(snapshots, since)
+    for job, after in cursors.items():
+        try:
+            answer = await feed.watch(job, after)
+        except (NotFound, TooMany) as refusal:
+            news.append(problem.frame(refusal, job))
+            continue
+        frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
+        (quiet if answer.snapshot.seq == after and not answer.lines else news).append(frame)
+    return answers + (news or quiet), 0.0 if news else patience
+
+
+def _patience(snapshots: list[Snapshot], since: int | None) -> float:
+    """Return for how many seconds a list may be waited for: 0 if it is newer than what the caller has."""
+    newest = max((snapshot.at for snapshot in snapshots), default=0)
+    if since is None or newest > since:
+        return 0.0
+    return SLACK / 1000 if newest > since - SLACK else float(asked.WAIT_MOST)
+
+
+def _cursors(request: HttpRequest) -> dict[str, int | None]:
+    """Return the jobs that the query names, with the cursor of each, None if it has none.
+
+    :raises Invalid: if one is none, or there are too many.
+    """
+    named = request.GET.getlist("job")
+    if len(named) > JOBS_MOST:
+        raise Invalid(f"job: expected at most {JOBS_MOST} of them, got {len(named)}.")
+    cursors: dict[str, int | None] = {}
+    for each in named:
+        job, colon, after = each.partition(":")
+        try:
+            key = str(uuid.UUID(job))
+        except ValueError:
+            raise Invalid(f"job: expected the id of a job, or id:cursor, got {each!a:.80}.") from None
+        cursors[key] = asked.whole("job", after, 0, SEQ_MOST) if colon else None
+    return cursors
+
+
+all_updates = route(GET=updates)

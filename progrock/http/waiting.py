@@ -1,0 +1,66 @@
+"""Waiting for news of jobs, with no database connection and no thread held meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from asgiref.sync import SyncToAsync, sync_to_async
+from django.db import connections
+
+from ..feed import Answer, Feed
+from ..protocol import Snapshot
+from . import bounds
+
+
+@asynccontextmanager
+async def feed_of(owner: str) -> AsyncIterator[Feed]:
+    """A feed, closed at the end.
+
+    :raises TooMany: if the owner has too many.
+    """
+    with bounds.room(owner):
+        feed = Feed(owner)
+        try:
+            yield feed
+        finally:
+            await feed.aclose()
+
+
+async def answer(owner: str, job: str, after: int | None, enough: Callable[[Snapshot], bool], within: float) -> Answer:
+    """Return how a job stands, as soon as that is enough, or it is over, or the time is.
+
+    :param after: the caller's cursor.
+    :param within: seconds.
+    :raises NotFound: if there is no such job, or it is somebody else's.
+    :raises TooMany: if the owner waits for too much already.
+    :raises Unavailable: if the database is away.
+    """
+    end = asyncio.get_running_loop().time() + within
+    async with feed_of(owner) as feed:
+        while True:
+            answered = await feed.watch(job, after)
+            rest = end - asyncio.get_running_loop().time()
+            if answered.snapshot.complete or enough(answered.snapshot) or rest <= 0:
+                return answered
+            await let_go()
+            await feed.next(within=rest)
+
+
+async def let_go() -> None:
+    """Give back what this request has taken to ask the database: connections, and the thread that they are in."""
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    threads = SyncToAsync.context_to_thread_executor
+    if context is not None and context not in threads:
+        return
+    await sync_to_async(_disconnect)()
+    # One that was given to the context by somebody is theirs.
+    if context is not None and getattr(context, "_executor", None) is None and (thread := threads.pop(context, None)):
+        thread.shutdown(wait=False)
+
+
+def _disconnect() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
