@@ -8,6 +8,7 @@
 # make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 STRIKES=5 FREEZE=6 SEED= ONLY="names of faults"
 #             and show that the run can fail                     SABOTAGE=1
 # make lock   renew requirements/ and package-lock.json
+# make words  bring the catalogues of all languages up to date, and compile them
 # make remotes  install the services of others that the tests run
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test test-waiting test-rest bench bench-delay bench-jobs bench-services chaos lock lint chromium redis postgres remotes clean
+.PHONY: rock test test-waiting test-rest bench bench-delay bench-jobs bench-services chaos lock lint words chromium redis postgres remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -60,6 +61,9 @@ chaos: .venv/test.installed redis postgres
 
 bench: .venv/test.installed
 	@$(BIN)/python -m tests.benchmarks.embedded
+
+words: .venv/test.installed
+	@$(BIN)/python -m tests.catalogues
 
 # The library pins nothing; what the project and its tests run with is locked here, by hash.
 lock: .venv/test.installed

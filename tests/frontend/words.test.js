@@ -12,14 +12,14 @@ const plain = (words) => words.replaceAll('\u00a0', ' ');
 const made = (changes) => readSnapshot(snapshot(changes));
 
 test('durations', () => {
-  const cases = [[0, '0 s'], [-5, '0 s'], [1499, '1 s'], [59_400, '59 s'], [60_000, '1 min'], [65_000, '1 min 5 s'],
-    [3_600_000, '1 h'], [7_380_000, '2 h 3 min']];
+  const cases = [[0, '0 sec'], [-5, '0 sec'], [1499, '1 sec'], [59_400, '59 sec'], [60_000, '1 min'], [65_000, '1 min 5 sec'],
+    [3_600_000, '1 hr'], [7_380_000, '2 hr 3 min']];
   for (const [ms, words] of cases) assert.equal(plain(duration(ms)), words);
 });
 
 test('time left goes on while nothing comes, and promises nothing at its end', () => {
-  assert.equal(plain(timeLeft(made({ left: 11_460 }), 0)), 'about 11 s left');
-  assert.equal(plain(timeLeft(made({ left: 11_460 }), 3000)), 'about 8 s left');
+  assert.equal(plain(timeLeft(made({ left: 11_460 }), 0)), 'about 11 sec left');
+  assert.equal(plain(timeLeft(made({ left: 11_460 }), 3000)), 'about 8 sec left');
   assert.equal(timeLeft(made({ left: 11_460 }), 60_000), 'any moment');
   assert.equal(timeLeft(made({ left: null }), 0), '');
   assert.equal(timeLeft(made({ state: 'cancelling' }), 0), '');
@@ -81,18 +81,18 @@ test('every state has its line', () => {
   const lines = {
     Waiting: status(made({ state: 'pending' }), 0, true),
     Running: status(made(), 0, true),
-    'Still going, last answer 12 s ago': status(made(silent), 0, true),
-    'Still cancelling, last answer 12 s ago': status(made({ ...silent, state: 'cancelling' }), 0, true),
-    'Still waiting after 9 s': status(made({ state: 'pending', heard: null, at: 1000, created: 1000, due: 1000 }), 9000, true),
-    'Still going, last answer 2 s ago, no movement for 3 min 2 s': status(made(still), 2000, true, 0),
-    'Still cancelling, last answer 2 s ago, no movement for 3 min 2 s': status(made({ ...still, state: 'cancelling' }), 2000, true, 0),
-    'Still going, last answer 12 s ago, no movement for 3 min 12 s': status(made(still), 12_000, true, 0),
+    'Still going, last answer 12 sec ago': status(made(silent), 0, true),
+    'Still cancelling, last answer 12 sec ago': status(made({ ...silent, state: 'cancelling' }), 0, true),
+    'Still waiting after 9 sec': status(made({ state: 'pending', heard: null, at: 1000, created: 1000, due: 1000 }), 9000, true),
+    'Still going, last answer 2 sec ago, no movement for 3 min 2 sec': status(made(still), 2000, true, 0),
+    'Still cancelling, last answer 2 sec ago, no movement for 3 min 2 sec': status(made({ ...still, state: 'cancelling' }), 2000, true, 0),
+    'Still going, last answer 12 sec ago, no movement for 3 min 12 sec': status(made(still), 12_000, true, 0),
     'Still going, nothing heard yet': status(made({ ...silent, heard: null, created: 9000 }), 0, true, 0),
-    'Waiting for our turn to look, 20 s late. The delay is on our side.': status(made(late), 20_200, true, 12_000),
-    'No answer, asking again. 2 tries, nothing heard yet':
+    'Waiting for our turn to look, 20 sec late. The delay is on our side.': status(made(late), 20_200, true, 12_000),
+    'No answer, asking again, tries: 2, nothing heard yet':
       status(made({ misses: 2, heard: null, at: 10_000, created: 1000 }), 0, true),
-    'No answer, asking again. 1 try, last answer 2 s ago': status(made({ misses: 1 }), 2000, true),
-    'No answer, asking again. 3 tries, last answer 2 s ago': status(made({ misses: 3 }), 2000, true),
+    'No answer, asking again, tries: 1, last answer 2 sec ago': status(made({ misses: 1 }), 2000, true),
+    'No answer, asking again, tries: 3, last answer 2 sec ago': status(made({ misses: 3 }), 2000, true),
     'Connection lost. This is how it stood.': status(made(), 0, false),
     Cancelling: status(made({ state: 'cancelling' }), 0, true),
     Done: status(made({ state: 'succeeded' }), 0, false),
@@ -119,7 +119,7 @@ test('a screen reader hears beginnings, quarters and ends', () => {
     if (words) said.push(words);
     before = now;
   }
-  assert.deepEqual(said, ['T: started', 'T: 25 percent', 'T: 50 percent', 'T: 75 percent', 'T: done']);
+  assert.deepEqual(said, ['T: Started', 'T: 25%', 'T: 50%', 'T: 75%', 'T: Done']);
 });
 
 test('what was over before anybody looked is no news', () => {
@@ -128,7 +128,7 @@ test('what was over before anybody looked is no news', () => {
 });
 
 test('ends that are not a success say so', () => {
-  assert.equal(announcement(made(), made({ title: 'T', state: 'cancelled' })), 'T: cancelled');
+  assert.equal(announcement(made(), made({ title: 'T', state: 'cancelled' })), 'T: Cancelled');
   const failed = made({ title: 'T', state: 'failed', error: { code: 'c', message: 'why' } });
-  assert.equal(announcement(made(), failed), 'T: failed. why');
+  assert.equal(announcement(made(), failed), 'T: Failed. why');
 });

@@ -2,10 +2,12 @@
 // <prog-rock job="…" src="/prog/">: one job, shown as it is, with a way to cancel it or try it again.
 
 import { ProgRock } from './client.js';
+import { readSnapshot, supersedes } from './snapshot.js';
 import { style } from './style.js';
-import { announcement, condition, reason, status, timeLeft } from './words.js';
+import { announcement, condition, join, percent as percentage, reason, say, status, timeLeft } from './words.js';
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
+/** @typedef {{n: number, level: string, text: string}} Line of a journal */
 
 /** How a job ended, in the words of ProgressEvent. @type {Partial<Record<string, string>>} */
 const ENDINGS = { succeeded: 'load', failed: 'error', cancelled: 'abort' };
@@ -13,8 +15,11 @@ const ENDINGS = { succeeded: 'load', failed: 'error', cancelled: 'abort' };
 /** For how long a button that changed takes no click, which would be meant for what it was; in milliseconds. */
 const REFLEX = 400;
 
-/** @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {string} part @param {Node[]} children */
-function element(tag, part, ...children) {
+/** How many lines of the journal are shown. */
+const LINES = 200;
+
+/** @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {string} part @param {(Node | string)[]} children */
+export function element(tag, part, ...children) {
   const made = document.createElement(tag);
   made.setAttribute('part', part);
   made.append(...children);
@@ -22,30 +27,24 @@ function element(tag, part, ...children) {
 }
 
 /** @param {string} [name] @param {Node[]} fallback */
-function slot(name, ...fallback) {
+export function slot(name, ...fallback) {
   const made = document.createElement('slot');
   if (name) made.name = name;
   made.append(...fallback);
   return made;
 }
 
-/**
- * Attributes in: `job`, `src`. Attributes out, for styles: `state`, `progress`, `complete`, `misses`, and
- * `condition` (the worst of `disconnected`, `late`, `retrying`, `quiet`, `stalled`; absent while all is well).
- * `job` changes when the job is tried again, for that is a new job.
- * Events: `progress`, then one of `load`, `error`, `abort`, then `loadend`, each a ProgressEvent.
- * Slots: the default is shown until the first snapshot, `title` replaces the title, `extra` comes last.
- * Parts: base head title percent bar fill foot words status message attempt actions left file live refused,
- * and `cancel` or `retry`, which is the button.
- */
+/** All that it takes and shows is in docs/reference/elements.md. */
 export class ProgRockElement extends HTMLElement {
   static observedAttributes = ['job', 'src'];
-  /** @type {CSSStyleSheet | undefined} */ static #sheet;
 
   /** @type {ProgRock | null} */ #client = null;
   /** @type {AbortController | undefined} */ #listening;
   #job = '';
   /** @type {Snapshot | null} */ #shown = null;
+  /** When the snapshot that the page came with was new, by performance.now(). */ #came = 0;
+  #watching = false;
+  /** The number of the last line. */ #line = 0;
   /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
   /** What the server said about a wish of ours, until the next snapshot. */ #refusal = '';
   #asking = false;
@@ -53,17 +52,18 @@ export class ProgRockElement extends HTMLElement {
   #fresh = false;
 
   #fallback = slot();
-  #title = element('span', 'title');
+  #title = element('bdi', 'title');
   #percent = element('span', 'percent');
   #fill = element('div', 'fill');
   #bar = element('div', 'bar', this.#fill);
   #status = element('span', 'status');
-  #message = element('span', 'message');
+  #message = element('bdi', 'message');
   #attempt = element('span', 'attempt');
   #left = element('span', 'left');
-  #file = element('a', 'file', new Text('Open the file'));
+  #file = element('a', 'file', say('Open the file'));
   #button = element('button', 'cancel');
   #actions = element('div', 'actions', this.#left, this.#file, this.#button);
+  #journal = element('ol', 'journal');
   #live = element('div', 'live');
   #refused = element('div', 'refused');
   #base = element(
@@ -72,14 +72,14 @@ export class ProgRockElement extends HTMLElement {
     element('div', 'head', slot('title', this.#title), this.#percent),
     this.#bar,
     element('div', 'foot', element('div', 'words', this.#status, this.#message, this.#attempt), this.#actions),
+    this.#journal,
     slot('extra'),
   );
 
   constructor() {
     super();
-    ProgRockElement.#sheet ??= style();
     const root = this.attachShadow({ mode: 'open' });
-    root.adoptedStyleSheets = [ProgRockElement.#sheet];
+    root.adoptedStyleSheets = [style()];
     this.#bar.role = 'progressbar';
     this.#bar.ariaValueMin = '0';
     this.#bar.ariaValueMax = '100';
@@ -89,6 +89,9 @@ export class ProgRockElement extends HTMLElement {
     this.#button.addEventListener('click', () => {
       if (this.#offer && this.#button.ariaDisabled !== 'true') this[this.#offer]();
     });
+    // It scrolls, so that the keyboard must be able to get there.
+    this.#journal.tabIndex = 0;
+    this.#journal.hidden = true;
     this.#base.tabIndex = -1;
     this.#base.hidden = true;
     root.append(this.#fallback, this.#refused, this.#base, this.#live);
@@ -134,7 +137,8 @@ export class ProgRockElement extends HTMLElement {
     // The page may show another job by now.
     if (this.#job !== job) return;
     this.#asking = false;
-    if (answer instanceof Error) this.#refusal = `Could not ${action}. ${answer.message}`;
+    const failed = action === 'cancel' ? say('Could not be cancelled.') : say('Could not be tried again.');
+    if (answer instanceof Error) this.#refusal = `${failed} ${answer.message}`;
     else if (answer.job !== job) return this.setAttribute('job', answer.job);
     this.#render();
   }
@@ -149,18 +153,40 @@ export class ProgRockElement extends HTMLElement {
     this.#client.addEventListener('snapshot', this.#onSnapshot, { signal });
     this.#client.addEventListener('state', this.#render, { signal });
     this.#client.addEventListener('refused', this.#onRefused, { signal });
+    this.#client.addEventListener('lines', this.#onLines, { signal });
+    // Ages and times left go on while nothing comes.
+    this.#ticking = setInterval(this.#render, 1000);
+    const first = this.#client.last(job)?.snapshot ?? this.#given(job);
+    if (first) this.#show(first);
+    // What is over stays as the page has it.
+    this.#watching = !first?.complete || this.hasAttribute('journal');
+    if (!this.#watching) return;
+    this.#add(/** @type {any} */ (this.#client).lines?.(job) ?? []);
     this.#client.watch(job).then(
       (snapshot) => snapshot.job === this.#job && this.#show(snapshot),
       () => {}, // told by `refused`
     );
-    // Ages and times left go on while nothing comes.
-    this.#ticking = setInterval(this.#render, 1000);
+  }
+
+  /** What the page came with, which is the frame that answers a watch. @param {string} job @returns {Snapshot | null} */
+  #given(job) {
+    try {
+      const frame = JSON.parse(this.getAttribute('snapshot') ?? 'null');
+      const snapshot = readSnapshot(frame);
+      if (snapshot?.job !== job) return null;
+      this.#came = performance.now() - Math.max(0, frame.now - snapshot.at || 0);
+      return snapshot;
+    } catch {
+      return null;
+    }
   }
 
   #end() {
     clearInterval(this.#ticking);
     this.#listening?.abort();
-    this.#client?.unwatch(this.#job);
+    if (this.#watching) this.#client?.unwatch(this.#job);
+    this.#watching = false;
+    this.#add([], true);
     this.#client = null;
     this.#shown = null;
     this.#refusal = '';
@@ -178,14 +204,48 @@ export class ProgRockElement extends HTMLElement {
   #onRefused = (event) => {
     const { detail } = /** @type {CustomEvent<{job: string, code: string, message: string}>} */ (event);
     if (detail.job !== this.#job) return;
-    this.#refusal = detail.code === 'not_found' ? 'The server does not know this job.' : detail.message;
+    this.#refusal = detail.code === 'not_found' ? say('The server does not know this job.') : detail.message;
     this.#render();
   };
+
+  /** @param {Event} event */
+  #onLines = (event) => {
+    const { job, lines, reset } = /** @type {CustomEvent<{job: string, lines: Line[], reset: boolean}>} */ (event).detail;
+    if (job !== this.#job) return;
+    const first = !this.#line;
+    const news = this.#add(lines, reset).filter(({ level }) => level === 'warning' || level === 'error');
+    // What had been said before anybody looked is no news, nor is what goes well.
+    if (!first && news.length) this.#live.textContent = news.map(({ text }) => text).join('\n');
+  };
+
+  /** @param {readonly Line[]} lines @param {boolean} [reset] whether they are all that there is @returns {Line[]} the new ones */
+  #add(lines, reset = false) {
+    const list = this.#journal;
+    if (reset) {
+      list.replaceChildren();
+      this.#line = 0;
+    }
+    if (!this.hasAttribute('journal')) return [];
+    const fresh = lines.filter(({ n }) => n > this.#line);
+    this.#line = fresh.at(-1)?.n ?? this.#line;
+    const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 9;
+    list.append(
+      ...fresh.slice(-LINES).map(({ level, text }) => {
+        const line = element('li', `line ${level}`, text);
+        line.dir = 'auto';
+        return line;
+      }),
+    );
+    while (list.childElementCount > LINES) list.firstElementChild?.remove();
+    list.hidden = !list.childElementCount;
+    if (atEnd) list.scrollTop = list.scrollHeight;
+    return fresh;
+  }
 
   /** @param {Snapshot} snapshot */
   #show(snapshot) {
     const before = this.#shown;
-    if (before === snapshot) return;
+    if (before === snapshot || !supersedes(before ?? undefined, snapshot, true)) return;
     this.#shown = snapshot;
     this.#refusal = '';
     const words = announcement(before, snapshot);
@@ -218,8 +278,10 @@ export class ProgRockElement extends HTMLElement {
       this.#refused.textContent = this.#refusal;
       return;
     }
-    const { since, told } = client.last(this.#job) ?? { since: 0, told: 0 };
-    const connected = client.connection.state === 'open';
+    const held = client.last(this.#job);
+    const { since, told } = held ?? { since: performance.now() - this.#came, told: 0 };
+    // Before the first try failed, nothing is lost.
+    const connected = client.connection.state === 'open' || (!held && client.connection.again === null);
     const { state, progress, complete, percent, title, misses, attempt, file } = snapshot;
     const odd = condition(snapshot, since, connected, told);
     // An estimate from before the trouble would be a promise.
@@ -236,23 +298,26 @@ export class ProgRockElement extends HTMLElement {
     this.#refused.textContent = '';
     this.#base.hidden = false;
     this.#title.textContent = title;
-    this.#percent.textContent = percent === null && !complete ? '' : `${progress} %`;
+    const known = percent !== null || complete;
+    const amount = percentage(progress);
+    this.#percent.textContent = known ? amount : '';
     this.#status.textContent = status(snapshot, since, connected, told);
     this.#message.textContent = [this.#refusal, reason(snapshot)].filter(Boolean).join(' ');
-    this.#attempt.textContent = attempt > 1 ? `attempt ${attempt}` : '';
+    this.#attempt.textContent = attempt > 1 ? say('attempt {count}', { count: attempt }) : '';
     this.#left.textContent = left;
     this.#left.hidden = !left;
     this.style.setProperty('--_progress', String((percent ?? progress) / 100));
 
     this.#bar.ariaLabel = title;
     // Null is honest: a bar without a value is one whose end nobody knows.
-    this.#bar.ariaValueNow = percent === null && !complete ? null : String(progress);
-    this.#bar.ariaValueText = [percent === null ? '' : `${progress} %`, left].filter(Boolean).join(', ') || null;
+    this.#bar.ariaValueNow = known ? String(progress) : null;
+    this.#bar.ariaValueText = join(known && amount, left) || null;
+    this.#journal.ariaLabel = `${say('Journal')}: ${title}`;
 
     this.#file.hidden = !file;
     this.#file.href = client.file(this.#job);
     this.#file.type = file ?? '';
-    this.#file.ariaLabel = `Open the file: ${title}`;
+    this.#file.ariaLabel = `${say('Open the file')}: ${title}`;
 
     const offer = !complete ? 'cancel' : state === 'succeeded' ? '' : 'retry';
     if (offer !== this.#offer) {
@@ -268,8 +333,8 @@ export class ProgRockElement extends HTMLElement {
     }
     this.#button.hidden = !offer;
     this.#button.ariaDisabled = String(this.#asking || this.#fresh || state === 'cancelling');
-    const words = offer === 'retry' ? 'Retry' : 'Cancel';
-    this.#button.textContent = this.#asking && !connected ? `${words} once connected` : words;
+    const words = offer === 'retry' ? say('Retry') : say('Cancel');
+    this.#button.textContent = this.#asking && !connected ? say('{action} once connected', { action: words }) : words;
     this.#button.ariaLabel = `${this.#button.textContent}: ${title}`;
   };
 }

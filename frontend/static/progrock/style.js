@@ -1,11 +1,13 @@
 // @ts-check
-// How <prog-rock> looks where nobody styles it: plain, readable, in the colours and the font around it.
+// How the elements look where nobody styles them: plain, readable, in the colours and the font around them.
 
-/**
- * A constructed sheet rather than a <style>: it needs no 'unsafe-inline' in anybody's Content-Security-Policy.
- */
+/** @type {CSSStyleSheet | undefined} */
+let sheet;
+
+/** The one sheet of all elements. A constructed one needs no 'unsafe-inline' in anybody's Content-Security-Policy. */
 export function style() {
-  const sheet = new CSSStyleSheet();
+  if (sheet) return sheet;
+  sheet = new CSSStyleSheet();
   sheet.replaceSync(`
 :host {
   --_ink: var(--prog-rock-ink, currentColor);
@@ -29,20 +31,37 @@ export function style() {
   block-size: 100%; inline-size: 100%; background: var(--_fill);
   transform: scaleX(var(--_progress, 0)); transform-origin: 0 50%; transition: transform 0.3s linear;
 }
-:dir(rtl) [part=fill] { transform-origin: 100% 50%; }
+:dir(rtl) [part=fill], [part=fill]:dir(rtl) { transform-origin: 100% 50%; }
 [part=words] { display: flex; flex-wrap: wrap; gap: 0 0.75em; min-inline-size: 0; font-size: 0.875em; overflow-wrap: anywhere; }
 [part=actions] { display: flex; flex: none; gap: 0 1em; align-items: baseline; justify-content: end; font-size: 0.875em; }
 [part=left] { white-space: nowrap; font-variant-numeric: tabular-nums; }
+[part=journal] {
+  margin: 0; padding: 0.5em 0.75em; max-block-size: 10em; overflow: auto; list-style: none;
+  border: 1px solid var(--_track); font-size: 0.875em; overflow-wrap: anywhere; white-space: pre-wrap;
+}
+[part~=warning], [part~=error] { font-weight: 600; }
+[part~=error], :host([state=failed]) [part=status] { color: var(--_bad); font-weight: 600; }
 button { font: inherit; }
 button[aria-disabled=true] { opacity: 0.65; cursor: default; }
 a { color: inherit; }
 :host([condition]) [part=fill] { opacity: 0.55; }
 :host([state=failed]) [part=fill], :host([state=cancelled]) [part=fill] { background: var(--_ink); opacity: 0.35; }
-:host([state=failed]) [part=status] { color: var(--_bad); font-weight: 600; }
 [part=live] {
   position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
 }
 :focus-visible { outline: 2px solid var(--_ink); outline-offset: 2px; }
+::slotted(prog-rock) { margin-block-end: 1em; }
+:host(prog-rock-toasts) {
+  position: fixed; inset-block-end: 0; inset-inline-end: 0; z-index: 9; max-inline-size: min(24em, 100%);
+  color: var(--prog-rock-toast-ink, CanvasText); pointer-events: none;
+}
+[part~=toast] {
+  display: flex; gap: 1em; justify-content: space-between; align-items: start; margin: 0 1em 1em; padding: 0.75em 1em;
+  background: var(--prog-rock-toast, Canvas); border: 1px solid; overflow-wrap: anywhere; pointer-events: auto;
+}
+[part~=toast] :first-child { flex: 1; }
+[part~=toast] [part=words] { display: block; }
+[part=dismiss] { padding: 0 0.4em; border: 0; background: none; color: inherit; line-height: 1.25; cursor: pointer; }
 @media (prefers-reduced-motion: reduce) { [part=fill] { transition: none; } }
 @media (forced-colors: active) {
   [part=bar] { border: 1px solid CanvasText; }

@@ -1,5 +1,5 @@
 // @ts-check
-// What to tell a person about a snapshot: how it stands, how long ago, how much longer.
+// What to tell a person about a snapshot, in the language of the page: how it stands, how long ago, how much longer.
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
 /** @typedef {'' | 'stalled' | 'quiet' | 'retrying' | 'late' | 'disconnected'} Condition */
@@ -9,12 +9,68 @@ export const QUIET_AFTER = 5_000;
 /** A look takes ten seconds at most. One that is later has not begun: the delay is ours. */
 export const LATE_AFTER = 11_000;
 
-const STATES = {
-  pending: 'Waiting', running: 'Running', cancelling: 'Cancelling', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled',
+// What {% progrock_words %} left in the page: the words of its language, by the English ones.
+const block = globalThis.document?.getElementById('progrock-words');
+/** @type {Record<string, string>} */
+const translated = JSON.parse(block?.textContent || '{}');
+
+/** @type {string[]} none is the browser's own */
+let language = [];
+try {
+  language = Intl.getCanonicalLocales(block?.lang || globalThis.document?.documentElement.lang);
+} catch {
+  // A page may call its language what it likes.
+}
+
+/**
+ * Words in the language of the page. Every call has them as a literal, which is also what a test looks for.
+ *
+ * @param {string} words in English
+ * @param {Record<string, string | number>} [values] of what stands in braces
+ */
+export const say = (words, values = {}) =>
+  (translated[words] ?? words).replace(/{(\w+)}/g, (_, name) => String(values[name]));
+
+/** @param {Intl.NumberFormatOptions} options */
+const format = (options) => new Intl.NumberFormat(language, options);
+/** @param {string} name */
+const unit = (name) => format({ style: 'unit', unit: name, unitDisplay: 'short' });
+const PERCENT = format({ style: 'percent' });
+const SECONDS = unit('second');
+const MINUTES = unit('minute');
+const HOURS = unit('hour');
+
+/** @type {Record<Snapshot['state'], string>} */
+export const STATES = {
+  pending: say('Waiting'),
+  running: say('Running'),
+  cancelling: say('Cancelling'),
+  succeeded: say('Done'),
+  failed: say('Failed'),
+  cancelled: say('Cancelled'),
 };
 
-/** Between a number and its unit, which belong on one line. */
-const NB = '\u00a0';
+/** Why a job failed, by `error.code`. @type {Record<string, string>} */
+const REASONS = {
+  remote: say('The service reports a failure.'),
+  stopped: say('The service stopped it.'),
+  start_unknown: say('Nobody knows whether it was started.'),
+  expired: say('It was not started in time.'),
+  vanished: say('The service has lost it.'),
+  refused: say('The service refuses it.'),
+  auth: say('The service does not let us in.'),
+  nonsense: say('The service talks nonsense.'),
+  unreachable: say('The service did not answer.'),
+  deadline: say('It took too long.'),
+  lost: say('We failed to watch it.'),
+  config: say('Its service is not set up here any more.'),
+};
+
+/** @param {unknown[]} words those that are not empty, one after the other */
+export const join = (...words) => words.filter(Boolean).join(say(', '));
+
+/** @param {number} progress from 0 to 100 */
+export const percent = (progress) => PERCENT.format(progress / 100);
 
 /**
  * A duration as people say it, in at most two units.
@@ -24,9 +80,11 @@ const NB = '\u00a0';
 export function duration(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   const minutes = Math.floor(seconds / 60);
-  if (!minutes) return `${seconds}${NB}s`;
-  const [most, large, rest, small] = minutes < 60 ? [minutes, 'min', seconds % 60, 's'] : [Math.floor(minutes / 60), 'h', minutes % 60, 'min'];
-  return `${most}${NB}${large}${rest ? `${NB}${rest}${NB}${small}` : ''}`;
+  const [most, large, rest, small] =
+    minutes < 60 ? [minutes, MINUTES, seconds % 60, SECONDS] : [Math.floor(minutes / 60), HOURS, minutes % 60, MINUTES];
+  const words = [most && large.format(most), (rest || !most) && small.format(rest)];
+  // A number and its unit belong on one line.
+  return words.filter(Boolean).join(' ').replaceAll(' ', '\u00a0');
 }
 
 /**
@@ -39,7 +97,7 @@ export function duration(ms) {
 export function timeLeft(snapshot, since) {
   if (snapshot.left === null || snapshot.complete || snapshot.state === 'cancelling') return '';
   const left = snapshot.left - Math.max(0, since);
-  return left < 1000 ? 'any moment' : `about ${duration(left)} left`;
+  return left < 1000 ? say('any moment') : say('about {time} left', { time: duration(left) });
 }
 
 /**
@@ -93,20 +151,24 @@ export function condition(snapshot, since, connected, told = 0) {
  */
 export function status(snapshot, since, connected, told) {
   const age = duration(ago(snapshot, since, 'heard'));
-  const heard = snapshot.heard === null ? 'nothing heard yet' : `last answer ${age} ago`;
+  const heard = snapshot.heard === null ? say('nothing heard yet') : say('last answer {time} ago', { time: age });
   switch (condition(snapshot, since, connected, told)) {
     case 'disconnected':
-      return 'Connection lost. This is how it stood.';
+      return say('Connection lost. This is how it stood.');
     case 'late':
-      return `Waiting for our turn to look, ${duration(lateness(snapshot, since))} late. The delay is on our side.`;
+      return say('Waiting for our turn to look, {time} late. The delay is on our side.', {
+        time: duration(lateness(snapshot, since)),
+      });
     case 'retrying':
-      return `No answer, asking again. ${snapshot.misses} ${snapshot.misses === 1 ? 'try' : 'tries'}, ${heard}`;
+      return join(say('No answer, asking again'), say('tries: {count}', { count: snapshot.misses }), heard);
     case 'quiet':
-    case 'stalled': {
-      if (snapshot.state === 'pending') return `Still waiting after ${age}`;
-      const still = snapshot.stalled ? `, no movement for ${duration(ago(snapshot, since, 'moved'))}` : '';
-      return `Still ${snapshot.state === 'cancelling' ? 'cancelling' : 'going'}, ${heard}${still}`;
-    }
+    case 'stalled':
+      if (snapshot.state === 'pending') return say('Still waiting after {time}', { time: age });
+      return join(
+        snapshot.state === 'cancelling' ? say('Still cancelling') : say('Still going'),
+        heard,
+        snapshot.stalled && say('no movement for {time}', { time: duration(ago(snapshot, since, 'moved')) }),
+      );
   }
   return STATES[snapshot.state];
 }
@@ -116,9 +178,9 @@ export function status(snapshot, since, connected, told) {
  *
  * @param {Snapshot} snapshot
  */
-export function reason(snapshot) {
-  if (snapshot.state === 'failed') return snapshot.error?.message || snapshot.message || 'No reason was given.';
-  return snapshot.message;
+export function reason({ state, error, message }) {
+  if (state !== 'failed') return message;
+  return [REASONS[error?.code ?? ''], error?.message || message].filter(Boolean).join(' ') || say('No reason was given.');
 }
 
 /**
@@ -131,9 +193,9 @@ export function announcement(before, now) {
   // What stood so before anybody looked is no news.
   if (!before && (now.complete || now.state === 'running')) return '';
   if (before?.state !== now.state && now.state !== 'pending') {
-    const words = now.state === 'running' ? 'started' : STATES[now.state].toLowerCase();
+    const words = now.state === 'running' ? say('Started') : STATES[now.state];
     return `${now.title}: ${words}${now.state === 'failed' ? `. ${reason(now)}` : ''}`;
   }
   const quarter = Math.floor(now.progress / 25);
-  return before && quarter > Math.floor(before.progress / 25) ? `${now.title}: ${quarter * 25} percent` : '';
+  return before && quarter > Math.floor(before.progress / 25) ? `${now.title}: ${percent(quarter * 25)}` : '';
 }

@@ -1,0 +1,99 @@
+// @ts-check
+// <prog-rock-jobs src="/prog/">: my jobs, newest first, each a <prog-rock> that stays where it is.
+
+import { ProgRock } from './client.js';
+import { element, slot, ProgRockElement } from './prog-rock.js';
+import { style } from './style.js';
+import { say } from './words.js';
+
+/** @typedef {import('./snapshot.js').Snapshot} Snapshot */
+
+/** All that it takes and shows is in docs/reference/elements.md. */
+export class ProgRockJobsElement extends HTMLElement {
+  /** @type {AbortController | undefined} */ #listening;
+  /** Attempts that have a successor. @type {Set<string>} */ #past = new Set();
+  #empty = slot('empty');
+  #refused = element('div', 'refused');
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: 'open' });
+    root.adoptedStyleSheets = [style()];
+    this.#empty.hidden = true;
+    root.append(this.#refused, slot(), this.#empty);
+  }
+
+  connectedCallback() {
+    const client = ProgRock.shared(this.getAttribute('src') ?? undefined);
+    this.#listening = new AbortController();
+    client.addEventListener('snapshot', this.#onSnapshot, { signal: this.#listening.signal });
+    client.list().then(
+      (jobs) => {
+        // Another list may have asked before this one was there.
+        for (const snapshot of jobs) this.#show(snapshot);
+        this.#empty.hidden = this.#rows().length > 0;
+        this.#refused.textContent = '';
+      },
+      (error) => {
+        this.#refused.textContent = `${say('Your jobs could not be listed.')} ${error.message}`;
+      },
+    );
+    this.#count();
+  }
+
+  disconnectedCallback() {
+    this.#listening?.abort();
+  }
+
+  /** @param {Event} event */
+  #onSnapshot = (event) => this.#show(/** @type {CustomEvent<Snapshot>} */ (event).detail);
+
+  /** The light DOM is the truth: what the page came with is a row like any other. */
+  #rows() {
+    return [...this.children].filter((row) => row instanceof ProgRockElement);
+  }
+
+  /** @param {Snapshot} snapshot */
+  #show({ job, retry_of: before, created, complete }) {
+    if (before) this.#past.add(before);
+    if (this.#past.has(job)) return;
+    const rows = this.#rows();
+    const mine = rows.filter((row) => [job, before].includes(row.getAttribute('job')));
+    const [row] = mine;
+    for (const double of mine.slice(1)) double.remove();
+    if (!row) this.#place(rows, job, created, complete);
+    else if (row.getAttribute('job') !== job) row.setAttribute('job', job);
+    // The rows hear of it after this list.
+    queueMicrotask(() => this.#count());
+  }
+
+  /** @param {ProgRockElement[]} rows @param {string} job @param {number} created @param {boolean} complete */
+  #place(rows, job, created, complete) {
+    const limit = Number(this.getAttribute('limit')) || 50;
+    const older = rows.findIndex(({ snapshot }) => (snapshot?.created ?? created) < created);
+    if (complete && (this.hasAttribute('unfinished') || (older < 0 && rows.length >= limit))) return;
+    const row = document.createElement('prog-rock');
+    for (const name of ['src', 'journal']) {
+      const value = this.getAttribute(name);
+      if (value !== null) row.setAttribute(name, value);
+    }
+    row.setAttribute('job', job);
+    if (this.role === 'list') row.role = 'listitem';
+    this.insertBefore(row, rows[older] ?? null);
+    this.#empty.hidden = true;
+    // Who is at work stays, however many there are.
+    for (const old of this.#rows().slice(limit)) if (old.snapshot?.complete) old.remove();
+  }
+
+  #count() {
+    const rows = this.#rows();
+    const complete = rows.filter(({ snapshot }) => snapshot?.complete).length;
+    this.setAttribute('complete', String(complete));
+    this.setAttribute('running', String(rows.length - complete));
+    // A list of nothing is none to a screen reader.
+    this.role = rows.length ? 'list' : null;
+    for (const row of rows) row.role = 'listitem';
+  }
+}
+
+if (!customElements.get('prog-rock-jobs')) customElements.define('prog-rock-jobs', ProgRockJobsElement);

@@ -1,0 +1,214 @@
+// @ts-check
+// <prog-rock-toasts src="/prog/">: tells once, on whatever page, what became of a job that nobody was looking at.
+
+import { ProgRock } from './client.js';
+import { element } from './prog-rock.js';
+import { style } from './style.js';
+import { STATES, percent, reason, say } from './words.js';
+
+/** @typedef {import('./snapshot.js').Snapshot} Snapshot */
+
+/** Where all pages of this browser keep the jobs whose end is still to be told. */
+const KEY = 'progrock.untold';
+/** How many toasts are shown, and how many jobs are kept. */
+const [MOST, KEPT] = [3, 100];
+/** For how long a toast is shown that may go by itself, in steps of half a second. */
+const STEPS = 16;
+/** Who was away for so long has come back; in milliseconds. */
+const AWAY = 60_000;
+
+/** @type {string[]} where the browser keeps nothing for us */
+let untold = [];
+/** @param {string[]} [next] */
+function kept(next) {
+  try {
+    if (next) localStorage.setItem(KEY, JSON.stringify(next.slice(-KEPT)));
+    untold = next ?? [].concat(JSON.parse(localStorage.getItem(KEY) ?? '[]'));
+  } catch {
+    untold = next ?? untold;
+  }
+  return untold;
+}
+
+/** Do it while no other page does. @template T @param {() => T} act @returns {Promise<T>} */
+const alone = async (act) => (navigator.locks ? navigator.locks.request(KEY, act) : act());
+
+/** Of all pages, only one may tell. @param {string} job */
+const claim = (job) =>
+  alone(() => {
+    const jobs = kept();
+    return jobs.includes(job) && kept(jobs.filter((each) => each !== job)) !== jobs;
+  });
+
+/** Whether the person can see that job. @param {string} job */
+const seen = (job) =>
+  [...document.querySelectorAll('prog-rock')].some((shown) => {
+    const { top, bottom, height } = shown.getBoundingClientRect();
+    return shown.getAttribute('job') === job && height > 0 && bottom > 0 && top < innerHeight;
+  });
+
+/** All that it takes and shows is in docs/reference/elements.md. */
+export class ProgRockToastsElement extends HTMLElement {
+  /** @type {ProgRock | undefined} */ #client;
+  /** @type {AbortController | undefined} */ #listening;
+  /** @type {Map<string, Snapshot>} */ #open = new Map();
+  /** Ended, and nobody has been told. @type {Map<string, Snapshot>} */ #ended = new Map();
+  /** @type {Map<string, {toast: HTMLElement, steps: number}>} */ #toasts = new Map();
+  /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
+  #prefix = '';
+  #left = 0;
+  #polite = element('div', 'polite');
+  #alert = element('div', 'alert');
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: 'open' });
+    root.adoptedStyleSheets = [style()];
+    this.#polite.role = 'status';
+    this.#alert.role = 'alert';
+    // One toast is news, those before it are not.
+    for (const region of [this.#polite, this.#alert]) region.ariaAtomic = 'false';
+    root.append(this.#alert, this.#polite);
+  }
+
+  connectedCallback() {
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    const client = (this.#client = ProgRock.shared(this.getAttribute('src') ?? undefined));
+    const before = kept();
+    client.addEventListener('snapshot', this.#onSnapshot, { signal });
+    document.addEventListener('visibilitychange', this.#onVisibility, { signal });
+    this.#ticking = setInterval(this.#tick, 500);
+    client.list().then(
+      (jobs) => {
+        for (const snapshot of jobs) this.#hear(snapshot);
+        // Begun on another page.
+        this.#still((job) => before.includes(job));
+      },
+      () => {}, // whoever shows the list says so
+    );
+  }
+
+  disconnectedCallback() {
+    this.#listening?.abort();
+    clearInterval(this.#ticking);
+    this.#open.clear();
+    this.#entitle();
+  }
+
+  /** Ask whether notifications may be shown; to be called from a click. */
+  allow() {
+    return Notification.requestPermission();
+  }
+
+  /** @param {Event} event */
+  #onSnapshot = (event) => this.#hear(/** @type {CustomEvent<Snapshot>} */ (event).detail);
+
+  /** @param {Snapshot} snapshot */
+  #hear(snapshot) {
+    const { job, complete } = snapshot;
+    if (!complete) {
+      if (!this.#open.has(job)) alone(() => kept().includes(job) || kept([...kept(), job]));
+      this.#open.set(job, snapshot);
+    } else if (this.#open.delete(job) || kept().includes(job)) {
+      this.#ended.set(job, snapshot);
+      this.#tell();
+    }
+    this.#entitle();
+  }
+
+  /** A page that nobody sees keeps it for when it is seen, unless a notification may be shown. */
+  async #tell() {
+    const { hidden } = document;
+    if (hidden && !(this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted')) return;
+    const ended = [...this.#ended.values()];
+    this.#ended.clear();
+    for (const snapshot of ended) {
+      if (!(await claim(snapshot.job)) || (!hidden && seen(snapshot.job))) this.#drop(snapshot.job);
+      else if (hidden) this.#notify(snapshot);
+      else this.#toast(snapshot, [STATES[snapshot.state], snapshot.state === 'failed' && reason(snapshot)]);
+    }
+  }
+
+  /** @param {Snapshot} snapshot */
+  #notify(snapshot) {
+    try {
+      const { job: tag, title } = snapshot;
+      const shown = new Notification(title, { body: STATES[snapshot.state], tag });
+      shown.onclick = () => {
+        window.focus();
+        shown.close();
+      };
+    } catch {
+      // Some browsers let only service workers do this.
+      this.#ended.set(snapshot.job, snapshot);
+      alone(() => kept([...kept(), snapshot.job]));
+    }
+  }
+
+  /** @param {(job: string) => boolean} which */
+  #still(which) {
+    if (document.hidden) return;
+    for (const [job, snapshot] of this.#open) {
+      if (which(job) && !seen(job)) {
+        this.#toast(snapshot, [say('Still going'), snapshot.percent !== null && percent(snapshot.progress)]);
+      }
+    }
+  }
+
+  #onVisibility = () => {
+    if (document.hidden) return void (this.#left = Date.now());
+    this.#tell();
+    if (Date.now() - this.#left > AWAY) this.#still(() => true);
+  };
+
+  /** @param {Snapshot} snapshot @param {(string | false)[]} words */
+  #toast({ job, title, state, file }, words) {
+    this.#drop(job);
+    const name = element('bdi', 'title', title);
+    const dismiss = element('button', 'dismiss', '×');
+    const text = element('div', 'text', name, element('span', 'words', words.filter(Boolean).join('. ')));
+    if (file && this.#client) {
+      const link = element('a', 'file', say('Open the file'));
+      link.href = this.#client.file(job);
+      text.append(link);
+    }
+    const toast = element('div', `toast ${state}`, text, dismiss);
+    dismiss.type = 'button';
+    dismiss.ariaLabel = `${say('Dismiss')}: ${title}`;
+    dismiss.onclick = () => this.#drop(job);
+    (state === 'failed' ? this.#alert : this.#polite).append(toast);
+    // What went wrong waits until it was read.
+    this.#toasts.set(job, { toast, steps: state === 'failed' ? Infinity : STEPS });
+    for (const old of [...this.#toasts.keys()].slice(0, -MOST)) this.#drop(old);
+  }
+
+  /** @param {string} job */
+  #drop(job) {
+    const { toast } = this.#toasts.get(job) ?? {};
+    if (!toast) return;
+    this.#toasts.delete(job);
+    const inside = this.shadowRoot?.activeElement?.parentElement === toast;
+    toast.remove();
+    // The keyboard goes on to the next.
+    if (inside) [...this.#toasts.values()].at(-1)?.toast.querySelector('button')?.focus();
+  }
+
+  /** Time stands still for a toast while somebody is at one. */
+  #tick = () => {
+    if (document.hidden || this.matches(':hover, :focus-within')) return;
+    for (const [job, toast] of this.#toasts) if (--toast.steps <= 0) this.#drop(job);
+  };
+
+  /** The newest that is at work, before the title of the page. */
+  #entitle() {
+    const newest = [...this.#open.values()].sort((a, b) => b.created - a.created)[0];
+    const prefix = newest && !this.hasAttribute('keep-title') ? `${newest.percent === null ? '…' : percent(newest.progress)} · ` : '';
+    const { title } = document;
+    const own = title.startsWith(this.#prefix) ? title.slice(this.#prefix.length) : title;
+    this.#prefix = prefix;
+    if (prefix + own !== title) document.title = prefix + own;
+  }
+}
+
+if (!customElements.get('prog-rock-toasts')) customElements.define('prog-rock-toasts', ProgRockToastsElement);
