@@ -36,6 +36,11 @@ async def owner_of_request(request: HttpRequest) -> str | None:
     return _owner(await request.auser(), await request.session.aget(_SESSION_KEY))
 
 
+def owner_of(request: HttpRequest) -> str | None:
+    """Return the same, where no event loop runs."""
+    return _owner(getattr(request, "user", None), request.session.get(_SESSION_KEY))
+
+
 def ensure_owner(request: HttpRequest) -> None:
     """Make the browser's session an owner, so that its jobs are still its own after a reload."""
     # A token in the session, not the session's key: whoever reads the jobs' table must not be able to take it over.

@@ -299,5 +299,10 @@ def error_frame(code: str, message: str, ref: str | None) -> str:
     return _frame("error", code=code, message=message, ref=ref)
 
 
+def to_json(value: Any) -> str:
+    """Return a value as JSON."""
+    return _encode(value).decode()
+
+
 def _frame(kind: str, **keys: Any) -> str:
     return _encode({"type": kind, **{key: value for key, value in keys.items() if value is not None}}).decode()
