@@ -4,6 +4,7 @@
 # make bench  measure                 JOBS=200 SECONDS=20 CLICKS=15
 # make bench-delay                    JOBS=1000 EVERY_MS=1000 STEPS=20 WORKERS=1 SCHEDULERS=1 PEERS=1
 # make bench-jobs                     JOBS=1000 EVERY_MS=1000 STEPS=60
+# make bench-fanout                   SOCKETS=1000 UPDATES=1000 SECONDS=20 WEB=1 SERVER=daphne LAYER=pubsub BASELINE=1 DASHBOARD=1
 # make bench-services                 JOBS=1000 EVERY_MS=1000 SECONDS=20 WAYS="single batch" PEERS=1
 # make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 STRIKES=5 FREEZE=6 SEED= ONLY="names of faults"
 #             and show that the run can fail                     SABOTAGE=1
@@ -17,7 +18,7 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test test-waiting test-rest bench bench-delay bench-jobs bench-services chaos lock lint words chromium redis postgres remotes clean
+.PHONY: rock test test-waiting test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -52,6 +53,9 @@ bench-delay: .venv/test.installed redis
 
 bench-jobs: .venv/test.installed redis
 	@$(BIN)/python -m tests.benchmarks.jobs
+
+bench-fanout: .venv/test.installed redis
+	@$(BIN)/python -m tests.benchmarks.fanout
 
 bench-services: .venv/test.installed redis
 	@$(BIN)/python -m tests.benchmarks.services

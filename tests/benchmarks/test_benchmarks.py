@@ -34,6 +34,19 @@ def test_make_bench_jobs_ends_with_its_figures() -> None:
     assert {"steps_per_s", "cpu_s_per_1000", "cpu_steady", "late_p50_ms", "late_p99_ms"} <= figures.keys()
 
 
+def test_make_bench_fanout_ends_with_its_figures() -> None:
+    environment = {**os.environ, "SOCKETS": "30", "UPDATES": "60", "SECONDS": "1", "WEB": "2"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [sys.executable, "-m", "tests.benchmarks.fanout"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert (figures["sockets"], figures["missing"], figures["doubled"]) == (30, 0, 0)
+    assert figures["baseline_frames_per_s"] > 0
+    keys = {"delivered_per_s", "late_p99_ms", "server_cpu_s_per_1000", "publisher_cpu_s_per_1000", "kb_per_connection"}
+    assert keys | {f"baseline_{key}" for key in keys} <= figures.keys()
+
+
 def test_make_bench_services_ends_with_its_figures() -> None:
     ways = ["single", "batch", "single_by_hand", "batch_by_hand"]
     environment = {**os.environ, "JOBS": "10", "SECONDS": "1", "EVERY_MS": "200", "WAYS": " ".join(ways)}

@@ -1,0 +1,1 @@
+"""`make bench-fanout`: what it costs to bring updates to browsers."""
