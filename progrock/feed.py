@@ -140,10 +140,10 @@ class Feed:
         self._waiting[update.job] = update
         self._news.set()
 
-    async def news(self, within: float) -> bool:
+    async def news(self, within: float | None = None) -> bool:
         """Wait until there is something to fetch, and it is time to.
 
-        :param within: seconds to wait at most.
+        :param within: seconds to wait at most; without, for as long as it takes.
         :returns: whether there is.
         """
         try:
@@ -151,7 +151,9 @@ class Feed:
                 await self._news.wait()
         except TimeoutError:
             return False
-        await asyncio.sleep(max(0.0, self._fetched + PACE - asyncio.get_running_loop().time()))
+        pause = self._fetched + PACE - asyncio.get_running_loop().time()
+        if pause > 0:  # a sleep of nothing is a turn of the event loop
+            await asyncio.sleep(pause)
         return True
 
     async def fetch(self) -> list[Fresh]:

@@ -187,7 +187,7 @@ class Receiver(AsyncWebsocketConsumer):
         feed = self._feed
         try:
             while not self._over:
-                if await feed.news(3_600):
+                if await feed.news():
                     async with feed.turn:
                         for frame in frames(await feed.fetch()):
                             await self.send(frame)

@@ -60,10 +60,11 @@ async def _publish(jobs: list[tuple[str, str, str]], a_second: int, seconds: flo
     told = array("q")
     loop = asyncio.get_running_loop()
     began = loop.time()
-    total, at = int(a_second * seconds), 0
+    total, at, ticks = int(a_second * seconds), 0, 0
     newest: dict[int, int] = {}
     while at < total and loop.time() - began < 2 * seconds:
-        until = min(total, int((loop.time() - began + GAP) * a_second))
+        ticks += 1
+        until = min(total, int(max(ticks * GAP, loop.time() - began) * a_second))
         now = time.time_ns() // 1000
         batch = []
         for each in range(at, until):
@@ -96,8 +97,7 @@ async def _publish(jobs: list[tuple[str, str, str]], a_second: int, seconds: flo
         else:
             await updates.publish(batch)
         at = until
-        # When the next batch is whole.
-        await asyncio.sleep(max(0.0, began + at / a_second - loop.time()))
+        await asyncio.sleep(max(0.0, began + ticks * GAP - loop.time()))
     return told
 
 
