@@ -73,14 +73,18 @@ class Client:
 
     def __init__(self, connection: websockets.ClientConnection) -> None:
         self.connection = connection
+        self._several: list[dict[str, Any]] = []
 
     async def say(self, frame: object) -> None:
         text = frame if isinstance(frame, str | bytes) else json.dumps(frame)
         await self.connection.send(text)
 
     async def hear(self, within: float = 10) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.connection.recv(), within))
-        return frame
+        """Return the next frame; of one with news of several jobs, one after the other."""
+        if not self._several:
+            frame = json.loads(await asyncio.wait_for(self.connection.recv(), within))
+            self._several = [{"type": "update", **each} for each in frame.get("updates", [])] or [frame]
+        return self._several.pop(0)
 
     async def hear_until(self, wanted: Callable[[dict[str, Any]], bool], within: float = 15) -> list[dict[str, Any]]:
         """Return the frames up to the wanted one."""
