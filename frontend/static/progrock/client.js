@@ -3,16 +3,37 @@
 
 import { spread } from './backoff.js';
 import { Connection } from './connection.js';
+import { follow } from './follow.js';
+import { Journal } from './journal.js';
+import { Presence } from './presence.js';
 import { ProgRockError, Questions } from './questions.js';
-import { readSnapshot, supersedes } from './snapshot.js';
+import { isObject, readSnapshot, supersedes } from './snapshot.js';
+import { Tabs } from './tabs.js';
 
 export { ProgRockError };
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
+/** @typedef {import('./journal.js').Line} Line */
 /** @typedef {import('./questions.js').Frame} Frame */
+/** @typedef {{job: string, lines: Line[], reset: boolean, resume: 'recovered' | 'reset' | null}} Lines */
+/** @typedef {Pick<Connection, 'state' | 'again' | 'reason'>} Connected */
+
+/**
+ * `who`: a word for whom the page speaks for, without which the tabs of a browser do not share a connection (default:
+ * the content of `<meta name="progrock-who">`). `background`: stay connected however long the page is hidden.
+ *
+ * @typedef {import('./connection.js').Surroundings & {who?: string, background?: boolean}} Options
+ */
 
 /** @type {Readonly<Record<string, string>>} */
 const ANSWERS = { start: 'accepted', watch: 'snapshot', cancel: 'snapshot', retry: 'accepted', list: 'jobs', ping: 'pong' };
+
+/** For how long a hidden page stays connected, in ms. */
+const HIDDEN = 300_000;
+/** How soon to ask for lines that are missing, in ms. */
+const HOLE = 1000;
+/** Timers that are this late, in ms, have slept. */
+const SLEPT = 5000;
 
 /** @type {Map<string, ProgRock>} */
 const shared = new Map();
@@ -30,41 +51,57 @@ const unique = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
  */
 const age = ({ now }, snapshot) => (typeof now === 'number' ? Math.max(0, now - snapshot.at) : 0);
 
+/** Whom the page says that it speaks for. */
+const who = () =>
+  /** @type {HTMLMetaElement | null | undefined} */ (globalThis.document?.querySelector('meta[name=progrock-who]'))?.content;
+
 /**
- * Events: `state`, whose detail is `{state, again}` (`again`: the Date.now() of the next try, or null);
- * `snapshot`, whose detail is the Snapshot; `refused`, whose detail is `{job, code, message}`: the server
- * will not let us watch that job.
+ * Events: `state`, whose detail is `{state, again, reason}` (`again`: the Date.now() of the next try, or null;
+ * `reason`: why there will be none); `snapshot`, whose detail is the Snapshot; `lines`, before the snapshot that
+ * counts them, whose detail is `{job, lines, reset, resume}`: the new ones, and whether those from before are void;
+ * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job.
  */
 export class ProgRock extends EventTarget {
   /** @type {URL} */ #endpoint;
   /** @type {() => number} */ #random;
   /** @type {() => number} */ #now;
-  /** @type {Connection} */ #connection;
+  /** Whether to stay connected however long the page is hidden. */ background = false;
+
+  /** @type {Connection | Tabs} */ #connection;
+  /** @type {Presence} */ #presence;
   /** @type {Questions} */ #questions;
   /** @type {ReturnType<typeof setInterval> | undefined} */ #pulse;
   #quiet = 12_000;
   #last = 0;
   #ended = false;
   #listing = false;
+  #paused = false;
   /** @type {Map<string, {snapshot: Snapshot, came: number, told: number}>} */ #held = new Map();
+  /** @type {Map<string, Journal>} */ #journals = new Map();
   /** @type {Map<string, number>} how many here want that job */ #wanted = new Map();
   /** @type {Map<string, number>} when to ask for that unfinished job again */ #followed = new Map();
 
   /**
    * @param {string} [endpoint] a path, or an address of http, https, ws or wss
-   * @param {import('./connection.js').Surroundings} [surroundings]
+   * @param {Options} [options]
    */
-  constructor(endpoint = '/prog/', surroundings = {}) {
+  constructor(endpoint = '/prog/', options = {}) {
     super();
+    this.background = options.background ?? false;
     this.#endpoint = new URL(endpoint, globalThis.location?.href);
-    this.#random = surroundings.random ?? Math.random;
-    this.#now = surroundings.now ?? (() => performance.now());
+    this.#random = options.random ?? Math.random;
+    this.#now = options.now ?? (() => performance.now());
     const listener = {
       changed: () => this.#changed(),
       heard: (/** @type {Record<string, unknown>} */ frame) => this.#hear(frame),
-      back: () => this.#probe(),
     };
-    this.#connection = new Connection(this.#endpoint, listener, surroundings);
+    const locks = options.locks ?? globalThis.navigator?.locks;
+    const name = options.who ?? who();
+    this.#connection =
+      locks && name
+        ? new Tabs(`progrock ${this.#endpoint.href} ${name}`, locks, this.#endpoint, listener, options)
+        : new Connection(this.#endpoint, listener, options);
+    this.#presence = new Presence({ away: (frozen) => this.#away(frozen), back: (online) => this.#back(online) }, HIDDEN);
     this.#questions = new Questions((frame) => this.#connection.send(frame), this.#now);
   }
 
@@ -72,17 +109,30 @@ export class ProgRock extends EventTarget {
    * The one client this page has for an endpoint.
    *
    * @param {string} [endpoint]
+   * @param {Options} [options] those of who comes first, but for `background`, which anybody may ask for
    */
-  static shared(endpoint = '/prog/') {
+  static shared(endpoint = '/prog/', options = {}) {
     const { href } = new URL(endpoint, globalThis.location?.href);
-    const client = shared.get(href) ?? new ProgRock(href);
+    const client = shared.get(href) ?? new ProgRock(href, options);
+    client.background ||= options.background ?? false;
     shared.set(href, client);
     return client;
   }
 
+  /** @returns {Connected} */
   get connection() {
-    const { state, again } = this.#connection;
-    return { state, again };
+    const { state, again, reason } = this.#connection;
+    return { state, again, reason };
+  }
+
+  /**
+   * The lines of a job's journal that are known here, by their numbers.
+   *
+   * @param {string} job
+   * @returns {readonly Line[]}
+   */
+  lines(job) {
+    return this.#journals.get(job)?.lines ?? [];
   }
 
   /**
@@ -128,8 +178,20 @@ export class ProgRock extends EventTarget {
   watch(job) {
     this.#wanted.set(job, (this.#wanted.get(job) ?? 0) + 1);
     const held = this.#held.get(job)?.snapshot;
-    if (held && (held.complete || this.#followed.has(job))) return Promise.resolve(held);
-    return this.#look(job);
+    if (!held || !(held.complete || this.#followed.has(job))) return this.#look(job);
+    // A list brings no lines.
+    if (this.#journals.get(job)?.lacks(held)) this.#look(job).catch(ignore);
+    return Promise.resolve(held);
+  }
+
+  /**
+   * The snapshots of a job as they come, the newest if they come faster than they are taken, the last one complete.
+   *
+   * @param {string} job
+   * @returns {AsyncIterableIterator<Snapshot>} throws a ProgRockError if the job is not known, or the client closed
+   */
+  follow(job) {
+    return follow(this, job);
   }
 
   /**
@@ -143,6 +205,7 @@ export class ProgRock extends EventTarget {
     if (!this.#wanted.delete(job) || this.#listing) return;
     this.#followed.delete(job);
     this.#held.delete(job);
+    this.#journals.delete(job);
     const error = new ProgRockError('closed', 'Nobody watches this job any more.');
     this.#questions.abandon((frame) => frame.action === 'watch' && frame.job === job, error);
     this.#connection.send({ action: 'unwatch', job });
@@ -180,6 +243,9 @@ export class ProgRock extends EventTarget {
 
   /** Connect now. Everything that needs a connection does this by itself. */
   connect() {
+    if (this.#ended) return;
+    this.#paused = false;
+    this.#presence.wait();
     this.#connection.connect();
   }
 
@@ -187,7 +253,8 @@ export class ProgRock extends EventTarget {
   close() {
     this.#ended = true;
     if (shared.get(this.#endpoint.href) === this) shared.delete(this.#endpoint.href);
-    this.#connection.end();
+    this.#presence.end();
+    this.#connection.close('ended');
     this.#questions.abandon(() => true, new ProgRockError('closed', 'The client was closed.'));
   }
 
@@ -197,7 +264,7 @@ export class ProgRock extends EventTarget {
   #ask(frame) {
     if (this.#ended) return Promise.reject(new ProgRockError('closed', 'The client was closed.'));
     const answer = this.#questions.ask(frame, this.#connection.state === 'open');
-    this.#connection.connect();
+    this.connect();
     return answer;
   }
 
@@ -206,9 +273,10 @@ export class ProgRock extends EventTarget {
     const asked = this.#questions.find('watch', job);
     if (asked) return asked.answer;
     this.#followed.set(job, this.#next());
-    const answer = this.#ask({ action: 'watch', job });
+    const answer = this.#ask({ action: 'watch', job, after: this.#journals.get(job)?.after });
     answer.catch(({ code, message }) => {
-      if (code === 'closed') return;
+      // What a list tells of is told of, whether its lines come or not.
+      if (code === 'closed' || (this.#listing && this.#held.has(job) && code !== 'not_found')) return;
       // Other refusals pass: the job stays followed, so it is asked for again.
       if (code === 'not_found') this.#followed.delete(job);
       this.dispatchEvent(new CustomEvent('refused', { detail: { job, code, message } }));
@@ -216,7 +284,22 @@ export class ProgRock extends EventTarget {
     return answer;
   }
 
-  /** The network, or the person, is back. */
+  /** Nobody looks at this page. @param {boolean} frozen */
+  #away(frozen) {
+    if (this.#ended || this.#connection.state === 'closed' && this.#connection.again === null || this.background && !frozen) return;
+    this.#paused = true;
+    this.#connection.close('paused');
+  }
+
+  /** The network, or the person, is back: no reason to wait, and none to trust a connection that slept. @param {boolean} online */
+  #back(online) {
+    const { state, again } = this.#connection;
+    if (this.#paused || again !== null) return this.connect();
+    if (state !== 'open') return;
+    this.#connection.connect(online);
+    this.#probe();
+  }
+
   #probe() {
     this.#ping();
     this.#sweep();
@@ -256,7 +339,12 @@ export class ProgRock extends EventTarget {
       case 'hello':
         return this.#welcome(frame);
       case 'update':
-        return this.#keep(readSnapshot(frame), false);
+        return this.#keep(frame, false);
+      case 'updates':
+        if (Array.isArray(frame.updates)) for (const update of frame.updates) this.#keep(update, false);
+        return;
+      case 'same':
+        return this.#same(frame);
       case 'error':
         return this.#refuse(frame);
       case 'accepted':
@@ -270,9 +358,13 @@ export class ProgRock extends EventTarget {
   /** @param {Record<string, unknown>} hello */
   #welcome({ quiet }) {
     if (typeof quiet === 'number' && quiet >= 1000) this.#quiet = Math.min(quiet, 600_000);
+    clearInterval(this.#pulse);
+    let beat = Date.now();
     this.#pulse = setInterval(() => {
-      this.#questions.refill();
-      this.#sweep();
+      const slept = Date.now() - beat > SLEPT;
+      beat = Date.now();
+      if (slept) this.#probe();
+      else this.#sweep();
     }, 1000);
     this.#questions.resend();
     // Anything may have happened meanwhile: all that is unfinished is due.
@@ -295,7 +387,7 @@ export class ProgRock extends EventTarget {
     const question = this.#questions.get(frame.ref);
     if (!question || ANSWERS[question.frame.action] !== type) {
       // Not ours to place: it may still tell of a job, as an update does.
-      if (type === 'accepted' || type === 'snapshot') this.#keep(readSnapshot(frame), false);
+      if (type === 'accepted' || type === 'snapshot') this.#keep(frame, false);
       return;
     }
     this.#questions.settle(question);
@@ -303,7 +395,7 @@ export class ProgRock extends EventTarget {
     if (type === 'jobs') {
       const jobs = Array.isArray(frame.jobs) ? frame.jobs : [];
       const snapshots = jobs.map(readSnapshot).filter((snapshot) => snapshot !== null);
-      for (const snapshot of snapshots) this.#keep(snapshot, true, age(frame, snapshot));
+      for (const job of jobs) this.#keep(job, true, frame);
       question.resolve(snapshots);
       return this.#sweep();
     }
@@ -312,24 +404,53 @@ export class ProgRock extends EventTarget {
     if (!snapshot || (job && job !== (action === 'retry' ? snapshot.retry_of : snapshot.job))) {
       return question.reject(new ProgRockError('bad_answer', 'The server gave an answer that makes no sense.'));
     }
-    this.#keep(snapshot, true, age(frame, snapshot));
+    this.#keep(frame, true);
     question.resolve(this.#held.get(snapshot.job)?.snapshot ?? snapshot);
   }
 
-  /** @param {Snapshot | null} snapshot @param {boolean} answer @param {number} [old] how old it came, in ms */
-  #keep(snapshot, answer, old = 0) {
-    if (!snapshot) return console.warn('ProgRock: ignored a snapshot that makes no sense');
+  /** There is nothing newer. @param {Record<string, unknown>} frame */
+  #same({ job, ref }) {
+    const held = this.#held.get(String(job));
+    const question = this.#questions.get(ref);
+    if (question && held) {
+      this.#questions.settle(question);
+      question.resolve(held.snapshot);
+    }
+    if (!held || !this.#followed.has(held.snapshot.job)) return;
+    held.told = this.#now();
+    this.#followed.set(held.snapshot.job, this.#next());
+  }
+
+  /**
+   * @param {unknown} frame has a snapshot's keys
+   * @param {boolean} answer
+   * @param {Record<string, unknown>} [whole] the frame that this one is a part of
+   */
+  #keep(frame, answer, whole) {
+    const snapshot = readSnapshot(frame);
+    if (!snapshot || !isObject(frame)) return console.warn('ProgRock: ignored a snapshot that makes no sense');
     const { job } = snapshot;
     const held = this.#held.get(job);
-    // Heard of, whatever it said: silence starts anew. An update that crossed an unwatch is nobody's.
-    const ours = answer || this.#listing || this.#wanted.has(job) || this.#followed.has(job);
-    if (ours && !held?.snapshot.complete) this.#followed.set(job, this.#next());
-    if (!supersedes(held?.snapshot, snapshot, answer)) return;
-    // The same snapshot again is no younger for having been asked for.
-    const told = this.#now();
-    const came = held && held.snapshot.seq === snapshot.seq ? held.came : told - old;
-    this.#held.set(job, { snapshot, came, told });
-    if (snapshot.complete) this.#followed.delete(job);
-    this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
+    // An update that crossed an unwatch is nobody's, as is one that was for another tab.
+    if (!answer && !this.#listing && !this.#wanted.has(job) && !this.#followed.has(job)) return;
+    const journal = this.#journals.get(job) ?? new Journal();
+    this.#journals.set(job, journal);
+    const lines = journal.take(frame, snapshot);
+    const resume = frame.resume === 'reset' || frame.resume === 'recovered' ? frame.resume : null;
+    // Heard of, whatever it said: silence starts anew.
+    if (!held?.snapshot.complete) this.#followed.set(job, this.#next());
+    const better = supersedes(held?.snapshot, snapshot, answer);
+    if (better) {
+      // The same snapshot again is no younger for having been asked for.
+      const told = this.#now();
+      const came = held && held.snapshot.seq === snapshot.seq ? held.came : told - age(whole ?? frame, snapshot);
+      this.#held.set(job, { snapshot, came, told });
+    }
+    if (this.#held.get(job)?.snapshot.complete) this.#followed.delete(job);
+    if (journal.lacks(snapshot) && this.#wanted.has(job)) this.#followed.set(job, this.#now() + spread(HOLE, this.#random));
+    if (lines.length || resume) {
+      this.dispatchEvent(new CustomEvent('lines', { detail: { job, lines, reset: resume === 'reset', resume } }));
+    }
+    if (better) this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
   }
 }

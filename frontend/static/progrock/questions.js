@@ -1,19 +1,16 @@
 // @ts-check
-// The questions on their way: each has an answer to come, and is sent again when its socket dies.
+// The questions on their way: each has an answer to come, and is sent again when its connection dies.
 
 /** @typedef {{action: string, job?: string, ref?: string, [key: string]: unknown}} Frame */
 
 /**
  * @typedef {object} Question
  * @property {Frame} frame
- * @property {number | null} sent when it went out on this socket
+ * @property {number | null} sent when it went out on this connection
  * @property {Promise<any>} answer
  * @property {(answer: any) => void} resolve
  * @property {(error: ProgRockError) => void} reject
  */
-
-/** Frames a second, well below what the server calls abuse: a page may show hundreds of jobs. */
-export const PACE = 80;
 
 /** An error of the server's, or of the client; `code` as in the protocol, or `closed`, `bad_answer`. */
 export class ProgRockError extends Error {
@@ -28,9 +25,7 @@ export class ProgRockError extends Error {
 /** Every action is idempotent (`start` by its key), so that sending again is always right. */
 export class Questions {
   #count = 0;
-  #budget = PACE;
   /** @type {Map<string, Question>} by ref */ #open = new Map();
-  /** @type {Question[]} waiting for their turn */ #outbox = [];
   /** @type {(frame: Frame) => void} */ #send;
   /** @type {() => number} */ #now;
 
@@ -53,26 +48,17 @@ export class Questions {
     /** @type {Question} */
     const question = { frame: { ...frame, ref }, sent: null, answer, resolve, reject };
     this.#open.set(ref, question);
-    if (connected) this.#queue(question);
+    if (connected) this.#put(question);
     return answer;
   }
 
-  /** There is a new socket: everything again. */
+  /** There is a new connection: everything again. */
   resend() {
-    this.#outbox = [];
-    this.#budget = PACE;
-    for (const question of this.#open.values()) this.#queue(question);
+    for (const question of this.#open.values()) this.#put(question);
   }
 
-  /** Once a second: the next ones may go. */
-  refill() {
-    this.#budget = PACE;
-    this.#flush();
-  }
-
-  /** The socket is gone. */
+  /** The connection is gone. */
   lost() {
-    this.#outbox = [];
     for (const question of this.#open.values()) question.sent = null;
   }
 
@@ -101,7 +87,6 @@ export class Questions {
 
   /** Nobody wants to know any more. @param {(frame: Frame) => boolean} which @param {ProgRockError} error */
   abandon(which, error) {
-    this.#outbox = this.#outbox.filter(({ frame }) => !which(frame));
     for (const question of this.#open.values()) {
       if (!which(question.frame)) continue;
       this.settle(question);
@@ -110,18 +95,8 @@ export class Questions {
   }
 
   /** @param {Question} question */
-  #queue(question) {
-    this.#outbox.push(question);
-    this.#flush();
-  }
-
-  #flush() {
-    while (this.#budget > 0) {
-      const question = this.#outbox.shift();
-      if (!question) return;
-      this.#budget -= 1;
-      question.sent = this.#now();
-      this.#send(question.frame);
-    }
+  #put(question) {
+    question.sent = this.#now();
+    this.#send(question.frame);
   }
 }

@@ -12,10 +12,10 @@ const STATES = new Set(['pending', 'running', 'cancelling', ...FINAL]);
 export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** @param {unknown} value */
-const text = (value) => (typeof value === 'string' ? value : '');
+export const text = (value) => (typeof value === 'string' ? value : '');
 
 /** @param {unknown} value @param {number} [most] */
-const amount = (value, most = Number.MAX_SAFE_INTEGER) =>
+export const amount = (value, most = Number.MAX_SAFE_INTEGER) =>
   typeof value === 'number' && value >= 0 && value <= most ? value : null;
 
 /**
@@ -54,6 +54,7 @@ export function readSnapshot(value) {
     stalled: value.stalled === true,
     attempt: Math.max(1, Math.floor(amount(value.attempt) ?? 1)),
     retry_of: text(value.retry_of) || null,
+    lines: Math.floor(amount(value.lines) ?? 0),
   });
 }
 
