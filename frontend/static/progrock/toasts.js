@@ -8,37 +8,38 @@ import { STATES, percent, reason, say } from './words.js';
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
 
-/** Where all pages of this browser keep the jobs whose end is still to be told. */
-const KEY = 'progrock.untold';
-/** How many toasts are shown, and how many jobs are kept. */
-const [MOST, KEPT] = [3, 100];
+/** What all pages of this browser keep of a job whose end is still to be told. @param {string} job */
+const key = (job) => `progrock.untold.${job}`;
+/** How many toasts are shown. */
+const MOST = 3;
 /** For how long a toast is shown that may go by itself, in steps of half a second. */
 const STEPS = 16;
 /** Who was away for so long has come back; in milliseconds. */
 const AWAY = 60_000;
 
-/** @type {string[]} where the browser keeps nothing for us */
-let untold = [];
-/** @param {string[]} [next] */
-function kept(next) {
-  try {
-    if (next) localStorage.setItem(KEY, JSON.stringify(next.slice(-KEPT)));
-    untold = next ?? [].concat(JSON.parse(localStorage.getItem(KEY) ?? '[]'));
-  } catch {
-    untold = next ?? untold;
-  }
-  return untold;
+/** @type {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} */
+let storage;
+try {
+  storage = localStorage;
+} catch {
+  // A browser that keeps nothing for us tells on the page that saw it run.
+  const kept = new Map();
+  storage = {
+    getItem: (name) => kept.get(name) ?? null,
+    setItem: (name, value) => kept.set(name, value),
+    removeItem: (name) => kept.delete(name),
+  };
 }
 
-/** Do it while no other page does. @template T @param {() => T} act @returns {Promise<T>} */
-const alone = async (act) => (navigator.locks ? navigator.locks.request(KEY, act) : act());
-
-/** Of all pages, only one may tell. @param {string} job */
-const claim = (job) =>
-  alone(() => {
-    const jobs = kept();
-    return jobs.includes(job) && kept(jobs.filter((each) => each !== job)) !== jobs;
-  });
+/** Of all pages, only one may tell. @param {string} job @returns {Promise<boolean>} */
+const claim = async (job) => {
+  const take = () => {
+    const untold = storage.getItem(key(job)) !== null;
+    storage.removeItem(key(job));
+    return untold;
+  };
+  return navigator.locks ? navigator.locks.request(key(job), take) : take();
+};
 
 /** Whether the person can see that job. @param {string} job */
 const seen = (job) =>
@@ -52,6 +53,7 @@ export class ProgRockToastsElement extends HTMLElement {
   /** @type {ProgRock | undefined} */ #client;
   /** @type {AbortController | undefined} */ #listening;
   /** @type {Map<string, Snapshot>} */ #open = new Map();
+  /** Begun on another page. @type {Set<string>} */ #known = new Set();
   /** Ended, and nobody has been told. @type {Map<string, Snapshot>} */ #ended = new Map();
   /** @type {Map<string, {toast: HTMLElement, steps: number}>} */ #toasts = new Map();
   /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
@@ -75,15 +77,18 @@ export class ProgRockToastsElement extends HTMLElement {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
     const client = (this.#client = ProgRock.shared(this.getAttribute('src') ?? undefined));
-    const before = kept();
     client.addEventListener('snapshot', this.#onSnapshot, { signal });
     document.addEventListener('visibilitychange', this.#onVisibility, { signal });
     this.#ticking = setInterval(this.#tick, 500);
     client.list().then(
       (jobs) => {
         for (const snapshot of jobs) this.#hear(snapshot);
-        // Begun on another page.
-        this.#still((job) => before.includes(job));
+        this.#still((job) => this.#known.has(job));
+        // What is not in the list is too old to matter, or of whoever used this browser before.
+        const listed = new Set(jobs.map(({ job }) => key(job)));
+        for (const name of Object.keys(storage)) {
+          if (name.startsWith(key('')) && !listed.has(name)) storage.removeItem(name);
+        }
       },
       () => {}, // whoever shows the list says so
     );
@@ -108,9 +113,12 @@ export class ProgRockToastsElement extends HTMLElement {
   #hear(snapshot) {
     const { job, complete } = snapshot;
     if (!complete) {
-      if (!this.#open.has(job)) alone(() => kept().includes(job) || kept([...kept(), job]));
+      if (!this.#open.has(job)) {
+        if (storage.getItem(key(job)) !== null) this.#known.add(job);
+        storage.setItem(key(job), '');
+      }
       this.#open.set(job, snapshot);
-    } else if (this.#open.delete(job) || kept().includes(job)) {
+    } else if (this.#open.delete(job) || storage.getItem(key(job)) !== null) {
       this.#ended.set(job, snapshot);
       this.#tell();
     }
@@ -142,7 +150,7 @@ export class ProgRockToastsElement extends HTMLElement {
     } catch {
       // Some browsers let only service workers do this.
       this.#ended.set(snapshot.job, snapshot);
-      alone(() => kept([...kept(), snapshot.job]));
+      storage.setItem(key(snapshot.job), '');
     }
   }
 

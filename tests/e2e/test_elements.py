@@ -1,0 +1,381 @@
+"""The elements in a real browser, on plain pages, before a server that says what a test wants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from playwright.async_api import Browser, BrowserContext, Locator, Page, WebSocketRoute, expect
+
+from progrock import protocol
+from progrock.protocol import Failure, Snapshot, State
+from tests.conftest import until
+from tests.e2e.pages import sample, samples
+from tests.e2e.server import ServerProcess
+from tests.synth.process import SynthProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
+
+
+@pytest.fixture(scope="session")
+def site(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    more = {"DJANGO_SETTINGS_MODULE": "tests.e2e.pages"}
+    with ServerProcess(synth.url, tmp_path_factory.mktemp("pages"), more=more) as server:
+        yield server
+
+
+class Stage:
+    """The server's end of all sockets of a browser: knows some jobs, and says of them what a test wants."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Snapshot] = {}
+        self.journals: dict[str, list[dict[str, Any]]] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.sockets: list[WebSocketRoute] = []
+        self.silent = False
+
+    async def open(self, context: BrowserContext) -> None:
+        await context.route_web_socket("**/prog/", self._take)
+
+    def _take(self, socket: WebSocketRoute) -> None:
+        self.sockets.append(socket)
+        socket.on_message(lambda text: self._answer(socket, json.loads(text)))
+        if not self.silent:
+            socket.send(protocol.hello_frame())
+
+    def _answer(self, socket: WebSocketRoute, frame: dict[str, Any]) -> None:
+        self.asked.append(frame)
+        ref, now = frame.get("ref"), 0
+        action, job = frame["action"], frame.get("job", "")
+        known = list(self.jobs.values())
+        now = max([each.at for each in known], default=0)
+        if action == "list":
+            newest = sorted(known, key=lambda each: -each.created)
+            socket.send(protocol.jobs_frame(newest, now, ref))
+        elif action == "ping":
+            socket.send(protocol.pong_frame(ref))
+        elif job not in self.jobs:
+            socket.send(protocol.error_frame("not_found", "Expected the id of a job of yours.", ref))
+        elif action == "watch":
+            answer = json.loads(protocol.answer_frame("snapshot", self.jobs[job], now, ref))
+            socket.send(json.dumps({**answer, "resume": "reset", "journal": self.journals.get(job, [])}))
+        elif action == "cancel":
+            self.say(msgspec.structs.replace(self.jobs[job], state=State.CANCELLING))
+            socket.send(protocol.answer_frame("snapshot", self.jobs[job], now, ref))
+
+    def say(self, snapshot: Snapshot, *journal: dict[str, Any]) -> Snapshot:
+        """Tell of a job, and of new lines of its journal; on every socket."""
+        before = self.jobs.get(snapshot.job)
+        seq = before.seq + 1 if before else snapshot.seq
+        lines = self.journals.setdefault(snapshot.job, [])
+        lines += [
+            {"at": snapshot.at, "data": None, "seq": seq, **line, "n": len(lines) + i + 1}
+            for i, line in enumerate(journal)
+        ]
+        snapshot = self.jobs[snapshot.job] = msgspec.structs.replace(snapshot, seq=seq, lines=len(lines))
+        frame = json.loads(protocol.update_frame([protocol.encode(snapshot)]))
+        for socket in self.sockets:
+            socket.send(json.dumps({**frame, **({"journal": lines[-len(journal) :]} if journal else {})}))
+        return snapshot
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context()
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+async def stage(context: BrowserContext) -> Stage:
+    stage = Stage()
+    await stage.open(context)
+    return stage
+
+
+@pytest.fixture
+async def page(context: BrowserContext) -> AsyncIterator[Page]:
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+async def show(page: Page, site: ServerProcess, of: str, lang: str = "en", css: str = "") -> None:
+    await page.goto(f"{site.url}/page/?of={of}&lang={lang}&css={css}")
+
+
+async def finish(stage: Stage, job: Snapshot, state: State = State.SUCCEEDED, **changes: Any) -> Snapshot:
+    return stage.say(msgspec.structs.replace(job, state=state, percent=100.0, due=None, **changes))
+
+
+def element(page: Page, job: Snapshot) -> Locator:
+    return page.locator(f'prog-rock[job="{job.job}"]')
+
+
+async def test_the_first_snapshot_is_shown_before_anybody_was_asked(
+    page: Page, stage: Stage, site: ServerProcess
+) -> None:
+    stage.silent = True
+    await show(page, site, "states")
+    shown = {each.title.split()[0]: each for each in samples()}
+    running = element(page, shown["Running"])
+    await expect(running).to_have_attribute("state", "running")
+    await expect(running).to_contain_text("42%")
+    await expect(running).to_contain_text("about 1 min 1")
+    await expect(running.get_by_text("See how it goes")).to_be_hidden()
+    await expect(running).not_to_have_attribute("condition", "disconnected")
+    await expect(element(page, shown["Done"])).to_have_attribute("complete", "")
+    await expect(element(page, shown["Quiet"])).to_have_attribute("condition", "quiet")
+    assert stage.asked == []
+
+
+async def test_what_is_over_is_not_asked_for(page: Page, stage: Stage, site: ServerProcess) -> None:
+    for each in samples():
+        stage.say(each)
+    await show(page, site, "fallback")
+
+    async def all_asked() -> bool:
+        return len(stage.asked) >= 7
+
+    await until(all_asked)
+    over = {each.job for each in samples() if each.complete}
+    assert over.isdisjoint(frame.get("job") for frame in stage.asked)
+
+
+async def test_without_javascript_there_is_a_bar_and_a_page(browser: Browser, site: ServerProcess) -> None:
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await show(page, site, "fallback", lang="de")
+    running = element(page, samples()[1])
+    await expect(running.locator("progress")).to_have_attribute("value", "42")
+    await expect(running.locator("progress")).to_be_visible()
+    await expect(running).to_contain_text("Läuft Recording the organ")
+    await context.close()
+
+
+async def test_the_journal_is_text_and_bounded(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1], {"level": "info", "text": "<img src=x onerror=alert(1)>"})
+    await show(page, site, "all")
+    shown = page.locator("main > prog-rock")
+    lines = shown.locator("[part~=line]")
+    await expect(lines).to_have_text(["<img src=x onerror=alert(1)>"])
+    assert await shown.locator("img").count() == 0
+    live = shown.locator("[part=live]")
+    stage.say(job, {"level": "info", "text": "second"})
+    await expect(lines).to_have_count(2)
+    await expect(live).to_have_text("")
+    stage.say(job, {"level": "error", "text": "The organ is out of tune"})
+    await expect(live).to_have_text("The organ is out of tune")
+    await expect(lines.nth(2)).to_have_attribute("part", "line error")
+    stage.say(job, *({"level": "debug", "text": f"beat {n}"} for n in range(300)))
+    await expect(lines).to_have_count(200)
+    await expect(lines.last).to_have_text("beat 299")
+    await expect(lines.last).to_be_in_viewport()
+
+
+async def test_my_jobs_stay_where_they_are(page: Page, stage: Stage, site: ServerProcess) -> None:
+    first, second = samples()[0], msgspec.structs.replace(samples()[1], created=samples()[1].created + 1)
+    stage.say(first)
+    await show(page, site, "jobs")
+    jobs = page.locator("prog-rock-jobs")
+    rows = jobs.locator("prog-rock")
+    await expect(rows).to_have_count(1)
+    await rows.evaluate("row => { row.mark = 'the same' }")
+    await rows.get_by_role("button").focus()
+    stage.say(second)
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_have_attribute("job", second.job)
+    await finish(stage, first, State.CANCELLED)
+    await expect(rows.last).to_have_attribute("state", "cancelled")
+    await expect(jobs).to_have_attribute("running", "1")
+    await expect(jobs).to_have_attribute("complete", "1")
+    again = sample("Again", State.RUNNING, retry_of=first.job, attempt=2)
+    stage.say(again)
+    await expect(rows.last).to_have_attribute("job", again.job)
+    await expect(rows.last).to_have_attribute("state", "running")
+    assert await rows.last.evaluate("row => row.mark") == "the same"
+    await expect(rows).to_have_count(2)
+
+
+async def test_a_list_has_so_many_rows_and_all_that_run(page: Page, stage: Stage, site: ServerProcess) -> None:
+    for n in range(5):
+        state = State.RUNNING if n == 0 else State.CANCELLED
+        stage.say(sample(f"Job {n}", state, created=1000 + n))
+    await show(page, site, "jobs")
+    titles = page.locator("prog-rock-jobs [part=title]")
+    await expect(titles).to_have_text([f"Job {n} — 7/8, 142 bpm" for n in (4, 3, 2, 0)])
+    stage.say(sample("Job 5", State.RUNNING, created=1005))
+    await expect(titles).to_have_text([f"Job {n} — 7/8, 142 bpm" for n in (5, 4, 3, 0)])
+
+
+async def test_what_ends_while_nobody_looks_is_told_once(
+    context: BrowserContext, page: Page, stage: Stage, site: ServerProcess
+) -> None:
+    done, failed = stage.say(samples()[1]), stage.say(samples()[2])
+    await show(page, site, "toasts")
+    toasts = page.locator("prog-rock-toasts [part~=toast]")
+    await expect(page).to_have_title("42% · A page")
+    await expect(toasts).to_have_count(0)
+    await finish(stage, done, file="audio/wav")
+    await expect(toasts).to_contain_text("142 bpmDoneOpen the file")
+    await finish(stage, failed, State.FAILED, error=Failure("deadline", "<b>Ten</b> minutes."))
+    alert = page.locator("prog-rock-toasts").get_by_role("alert")
+    await expect(alert).to_contain_text("Failed. It took too long. <b>Ten</b> minutes.")
+    await expect(page).to_have_title("A page")
+    assert await page.evaluate("document.activeElement === document.body")
+    other = await context.new_page()
+    await show(other, site, "toasts")
+    await expect(other).to_have_title("A page")
+    await expect(other.locator("prog-rock-toasts [part~=toast]")).to_have_count(0)
+    await alert.get_by_role("button", name="Dismiss: Unknown").click()
+    await expect(alert.locator("[part~=toast]")).to_have_count(0)
+
+
+async def test_what_ended_between_two_pages_is_told_by_the_next(page: Page, stage: Stage, site: ServerProcess) -> None:
+    running, ending = stage.say(samples()[1]), stage.say(samples()[2])
+    await show(page, site, "toasts")
+    await expect(page).to_have_title("42% · A page")
+    await page.goto("about:blank")
+    await finish(stage, ending)
+    await show(page, site, "toasts")
+    toasts = page.locator("prog-rock-toasts [part~=toast]")
+    await expect(toasts.filter(has_text="Unknown")).to_contain_text("Done")
+    await expect(toasts.filter(has_text="Running")).to_contain_text("Still going")
+    await finish(stage, running)
+    await expect(toasts.filter(has_text="Running")).to_contain_text("Done")
+    await expect(toasts).to_have_count(2)
+
+
+async def test_what_the_person_saw_is_not_told(
+    context: BrowserContext, page: Page, stage: Stage, site: ServerProcess
+) -> None:
+    job = stage.say(samples()[1])
+    await show(page, site, "all")
+    await expect(page.locator("main > prog-rock")).to_have_attribute("state", "running")
+    await finish(stage, job)
+    await expect(page.locator("main > prog-rock")).to_have_attribute("state", "succeeded")
+    await expect(page).to_have_title("A page")
+    other = await context.new_page()
+    await show(other, site, "toasts")
+    await expect(other.locator("prog-rock-toasts[src]")).to_be_attached()
+    for each in (page, other):
+        await expect(each.locator("prog-rock-toasts [part~=toast]")).to_have_count(0)
+
+
+async def test_a_toast_waits_for_whom_is_at_it(page: Page, stage: Stage, site: ServerProcess) -> None:
+    jobs = [stage.say(sample(f"Job {n}", State.RUNNING)) for n in range(5)]
+    await page.clock.install()
+    await show(page, site, "toasts")
+    await expect(page).to_have_title("42% · A page")
+    for job in jobs:
+        await finish(stage, job)
+    toasts = page.locator("prog-rock-toasts [part~=toast]")
+    await expect(toasts).to_have_count(3)
+    await expect(toasts.last).to_contain_text("Job 4")
+    await toasts.last.get_by_role("button").focus()
+    await page.clock.run_for(20_000)
+    await expect(toasts).to_have_count(3)
+    await page.keyboard.press("Enter")
+    await expect(toasts.last.get_by_role("button")).to_be_focused()
+    await toasts.last.get_by_role("button").blur()
+    await page.clock.run_for(20_000)
+    await expect(toasts).to_have_count(0)
+
+
+async def test_a_notification_is_shown_where_it_is_allowed(page: Page, stage: Stage, site: ServerProcess) -> None:
+    await page.add_init_script(
+        """window.shown = []; let hidden = false;
+        window.Notification = class { static permission = 'granted'; constructor(...args) { shown.push(args) } };
+        Object.defineProperty(document, 'hidden', { get: () => hidden });
+        window.hide = (value) => { hidden = value; document.dispatchEvent(new Event('visibilitychange')) };"""
+    )
+    job, other = stage.say(samples()[1]), stage.say(samples()[2])
+    await show(page, site, "notified")
+    await expect(page).to_have_title("42% · A page")
+    await page.evaluate("hide(true)")
+    await finish(stage, job)
+    await page.wait_for_function("shown.length === 1")
+    assert (await page.evaluate("shown[0]"))[1] == {"body": "Done", "tag": job.job}
+    await page.evaluate("Notification.permission = 'default'")
+    await finish(stage, other)
+    await expect(page).to_have_title("A page")
+    toasts = page.locator("prog-rock-toasts [part~=toast]")
+    await expect(toasts).to_have_count(0)
+    await page.evaluate("hide(false)")
+    await expect(toasts).to_have_count(1)
+    await expect(toasts).to_contain_text("Unknown")
+    assert await page.evaluate("shown.length") == 1
+
+
+@pytest.mark.parametrize(("lang", "words"), [("de", "Läuft"), ("es", "En marcha"), ("ar", "قيد التنفيذ")])
+async def test_the_words_are_those_of_the_page(
+    page: Page, stage: Stage, site: ServerProcess, lang: str, words: str
+) -> None:
+    stage.say(samples()[1])
+    await show(page, site, "all", lang=lang)
+    shown = page.locator("main > prog-rock")
+    await expect(shown.locator("[part=status]")).to_have_text(words)
+    box, fill = await shown.locator("[part=bar]").bounding_box(), await shown.locator("[part=fill]").bounding_box()
+    assert box
+    assert fill
+    from_right = abs(box["x"] + box["width"] - fill["x"] - fill["width"]) < 2
+    assert from_right is (lang == "ar")
+
+
+async def test_a_page_in_a_language_that_is_none_still_works(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1])
+    odd = f"""<!doctype html><html lang="not_a language"><title>T</title>
+        <link rel="icon" href="/static/rock/icon.svg"><script type="module" src="/static/progrock/prog-rock.js"></script>
+        <prog-rock job="{job.job}" snapshot="{{broken"></prog-rock>"""
+    await page.route("**/page/**", lambda route: route.fulfill(content_type="text/html", body=odd))
+    await show(page, site, "all")
+    await expect(page.locator("prog-rock")).to_contain_text("42%")
+
+
+LOOKS = [("en", "light", ""), ("ar", "dark", ""), ("de", "dark", ""), ("ar", "light", "rock/rock.css")]
+
+
+@pytest.mark.parametrize(("lang", "scheme", "css"), LOOKS)
+@pytest.mark.parametrize("of", ["states", "all", "toasts"])
+async def test_axe_finds_nothing(
+    browser: Browser, site: ServerProcess, lang: str, scheme: Any, css: str, of: str
+) -> None:
+    context = await browser.new_context(
+        color_scheme=scheme, viewport={"width": 360, "height": 740}, reduced_motion="reduce", bypass_csp=True
+    )
+    stage = Stage()
+    await stage.open(context)
+    for each in samples():
+        stage.say(each, {"level": "info", "text": "Tuned"}, {"level": "error", "text": "A string broke"})
+    page = await context.new_page()
+    await show(page, site, of, lang=lang, css=css)
+    if of == "toasts":
+        await expect(page).not_to_have_title("A page")
+        for n, each in enumerate(samples()[:3]):
+            error = Failure("remote", "No.") if n == 0 else None
+            await finish(stage, each, State.FAILED if error else State.SUCCEEDED, error=error)
+        await expect(page.locator("[part~=toast]")).to_have_count(3)
+    else:
+        await expect(page.locator("prog-rock").first).to_have_attribute(
+            "state", "pending" if of == "states" else "running"
+        )
+    # Who looks for contrast takes a page for white that does not say what it is.
+    await page.add_style_tag(content="body { background: Canvas }" if not css else "")
+    assert await violations(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await context.close()
+
+
+async def violations(page: Page) -> list[str]:
+    """Return what axe finds, one line each."""
+    await page.evaluate(AXE.read_text() + "; undefined")
+    found = await page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [f"{each['id']}: {node['html'][:200]} {node['failureSummary']}" for each in found for node in each["nodes"]]
