@@ -19,7 +19,8 @@ ROOT_URLCONF = "tests.e2e.pages"
 PAGE = """{% load progrock static %}<!doctype html>
 <html lang="{{ lang }}" dir="{{ dir }}">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark"><link rel="icon" href="{% static 'rock/icon.svg' %}"><title>A page</title>
+<meta name="color-scheme" content="light dark"><link rel="icon" href="{% static 'rock/icon.svg' %}">
+<title>A page</title>
 {% progrock_head %}{% if css %}<link rel="stylesheet" href="{% static css %}">{% endif %}</head>
 <body><main><h1>A page</h1>{% block content %}{% endblock %}</main></body></html>"""
 CONTENT = {

@@ -132,9 +132,11 @@ export class ProgRockToastsElement extends HTMLElement {
     const ended = [...this.#ended.values()];
     this.#ended.clear();
     for (const snapshot of ended) {
-      if (!(await claim(snapshot.job)) || (!hidden && seen(snapshot.job))) this.#drop(snapshot.job);
-      else if (hidden) this.#notify(snapshot);
-      else this.#toast(snapshot, [STATES[snapshot.state], snapshot.state === 'failed' && reason(snapshot)]);
+      if (!(await claim(snapshot.job))) continue;
+      // The last that was said of it, that it was still going, is no longer true.
+      this.#drop(snapshot.job);
+      if (hidden) this.#notify(snapshot);
+      else if (!seen(snapshot.job)) this.#toast(snapshot, [STATES[snapshot.state], snapshot.state === 'failed' && reason(snapshot)]);
     }
   }
 
