@@ -86,3 +86,74 @@ def test_every_word_of_the_glossary_is_there_once() -> None:
     words = re.findall(r"^\| \*\*([\w -]+)\*\* \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
     assert words == sorted(words)
     assert len(words) == len(set(words))
+
+
+ELEMENTS = (ROOT / "docs/reference/elements.md").read_text()
+SCRIPTS = {path.name: path.read_text() for path in sorted((ROOT / "frontend/static/progrock").glob("*.js"))}
+
+
+def _documented(section: str, *words: str) -> set[str]:
+    """Return what stands in backticks: in the tables or lines of a section that begin with one of the words."""
+    text = ELEMENTS.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    found: set[str] = set()
+    for word in words:
+        for table in re.findall(rf"^\| {word} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE):
+            for row in table.splitlines():
+                found |= set(re.findall(r"`([\w-]+)`", row.split("|")[1]))
+        for line in re.findall(rf"^{word}s?: (.*?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL):
+            found |= set(re.findall(r"`([\w-]+)`", line))
+    return found
+
+
+def test_every_part_of_the_elements_is_documented() -> None:
+    made = r"element\(\s*'\w+',\s*['`](\w+)"
+    for section, script in (("prog-rock", "prog-rock.js"), ("prog-rock-toasts", "toasts.js")):
+        parts = set(re.findall(made, SCRIPTS[script]))
+        assert len(parts) > 6
+        listed = _documented(section, "part", "Part", "Parts")
+        assert parts - {"retry"} <= listed
+        assert listed - parts <= {"retry", "debug", "info", "warning", "error"}
+    assert re.findall(made, SCRIPTS["jobs.js"]) == ["refused"]
+    assert "`refused` says" in ELEMENTS
+
+
+def test_every_attribute_of_the_elements_is_documented() -> None:
+    for section, script in (
+        ("prog-rock", "prog-rock.js"),
+        ("prog-rock-jobs", "jobs.js"),
+        ("prog-rock-toasts", "toasts.js"),
+    ):
+        used = r"(?:this|row)\.(?:get|set|has|toggle|remove)Attribute\('([\w-]+)'"
+        taken = set(re.findall(used, SCRIPTS[script])) | ({"src", "journal"} if script == "jobs.js" else set())
+        assert taken - ({"job"} if script == "jobs.js" else set()) == _documented(section, "attribute")
+
+
+def test_every_slot_and_event_is_documented() -> None:
+    script = SCRIPTS["prog-rock.js"]
+    assert set(re.findall(r"slot\('(\w+)'", script)) == _documented("prog-rock", "slot")
+    events = {"progress", "loadend", *re.findall(r"(?:succeeded|failed|cancelled): '(\w+)'", script)}
+    assert {each for each in events if f"'{each}'" in script} == _documented("prog-rock", "event")
+    assert re.findall(r"slot\('(\w+)'", SCRIPTS["jobs.js"]) == ["empty"]
+
+
+def test_every_custom_property_is_documented_with_its_default() -> None:
+    used = dict(re.findall(r"var\((--prog-rock-[\w-]+), ((?:[^()]|\([^()]*\))*)\)", SCRIPTS["style.js"]))
+    rows = dict(re.findall(r"^\| `(--prog-rock-[\w-]+)` \| ([^|]+) \|", ELEMENTS, re.MULTILINE))
+    assert used.keys() == rows.keys()
+    for name, default in rows.items():
+        assert not default.startswith("`") or default.strip("` ") == used[name]
+
+
+def test_every_template_tag_is_documented() -> None:
+    tags = re.findall(
+        r"^@register.simple_tag.*\ndef (\w+)", (ROOT / "progrock/templatetags/progrock.py").read_text(), re.MULTILINE
+    )
+    assert len(tags) == 5
+    assert re.findall(r"^\| `{% (\w+)", ELEMENTS, re.MULTILINE) == [
+        "progrock_head",
+        "progrock_words",
+        "progrock",
+        "progrock_jobs",
+        "progrock_toasts",
+    ]
+    assert set(tags) == set(re.findall(r"^\| `{% (\w+)", ELEMENTS, re.MULTILINE))

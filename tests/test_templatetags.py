@@ -51,7 +51,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self.open.append(tag)
+        if tag not in ("br", "meta", "link"):
+            self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         self.open.pop()
@@ -145,6 +146,8 @@ def test_nothing_that_a_service_says_runs(field: str) -> None:
         "{% progrock_head %}{% progrock job title=evil %}{% progrock_jobs of %}", job=snapshot, of=[snapshot], evil=EVIL
     )
     assert {tag for tag, _ in page.tags} <= {
+        "br",
+        "strong",
         "prog-rock",
         "prog-rock-jobs",
         "p",

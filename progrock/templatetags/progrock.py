@@ -112,7 +112,7 @@ def _fallback(snapshot: Snapshot | None, job: str) -> SafeString:
     known = snapshot.percent is not None or snapshot.complete
     value = format_html(' value="{}"', snapshot.progress) if known else ""
     bar = "" if snapshot.complete else format_html(' <progress max="100"{}></progress>', value)
-    title = format_html("<label><bdi>{}</bdi>{}</label>", snapshot.title or snapshot.service, bar)
+    title = format_html("<label><strong><bdi>{}</bdi></strong>{}</label><br>", snapshot.title or snapshot.service, bar)
     reason = snapshot.error.message if snapshot.error else snapshot.message
     words = format_html("{} <bdi>{}</bdi>", gettext(STATES[snapshot.state]), reason)
     link = _link("file", job, gettext("Open the file")) if snapshot.file else page

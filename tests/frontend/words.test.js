@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readSnapshot } from '../../frontend/static/progrock/snapshot.js';
 import {
-  LATE_AFTER, QUIET_AFTER, ago, announcement, condition, duration, lateness, reason, status, timeLeft,
+  LATE_AFTER, QUIET_AFTER, ago, announcement, condition, duration, lateness, message, status, timeLeft,
 } from '../../frontend/static/progrock/words.js';
 import { snapshot } from './fixtures.js';
 
@@ -102,10 +102,13 @@ test('every state has its line', () => {
   for (const [expected, line] of Object.entries(lines)) assert.equal(plain(line), expected);
 });
 
-test('a failure has a reason', () => {
-  assert.equal(reason(made({ state: 'failed', message: 'm', error: { code: 'c', message: 'why' } })), 'why');
-  assert.equal(reason(made({ state: 'failed', message: '', error: null })), 'No reason was given.');
-  assert.equal(reason(made({ message: 'Recording the organ' })), 'Recording the organ');
+test('a failure has a reason, and the words of the service beside it', () => {
+  const failed = made({ state: 'failed', message: 'm', error: { code: 'deadline', message: 'why' } });
+  assert.equal(status(failed, 0, true), 'Failed. It took too long.');
+  assert.equal(message(failed), 'why');
+  assert.equal(status(made({ state: 'failed', error: { code: 'c', message: 'why' } }), 0, true), 'Failed');
+  assert.equal(message(made({ state: 'failed', message: '', error: null })), 'No reason was given.');
+  assert.equal(message(made({ message: 'Recording the organ' })), 'Recording the organ');
 });
 
 test('a screen reader hears beginnings, quarters and ends', () => {

@@ -4,7 +4,7 @@
 import { ProgRock } from './client.js';
 import { readSnapshot, supersedes } from './snapshot.js';
 import { style } from './style.js';
-import { announcement, condition, join, percent as percentage, reason, say, status, timeLeft } from './words.js';
+import { announcement, condition, join, message, percent as percentage, say, status, timeLeft } from './words.js';
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
 /** @typedef {{n: number, level: string, text: string}} Line of a journal */
@@ -302,7 +302,7 @@ export class ProgRockElement extends HTMLElement {
     const amount = percentage(progress);
     this.#percent.textContent = known ? amount : '';
     this.#status.textContent = status(snapshot, since, connected, told);
-    this.#message.textContent = [this.#refusal, reason(snapshot)].filter(Boolean).join(' ');
+    this.#message.textContent = [this.#refusal, message(snapshot)].filter(Boolean).join(' ');
     this.#attempt.textContent = attempt > 1 ? say('attempt {count}', { count: attempt }) : '';
     this.#left.textContent = left;
     this.#left.hidden = !left;

@@ -44,7 +44,11 @@ export function style() {
 button { font: inherit; }
 button[aria-disabled=true] { opacity: 0.65; cursor: default; }
 a { color: inherit; }
-:host([condition]) [part=fill] { opacity: 0.55; }
+:host([state=running]) [part=bar]:not([aria-valuenow]) [part=fill] {
+  inline-size: 25%; transform: none; animation: 2s ease-in-out infinite alternate wander;
+}
+@keyframes wander { to { margin-inline-start: 75%; } }
+:host([condition]) [part=fill] { opacity: 0.55; animation-play-state: paused !important; }
 :host([state=failed]) [part=fill], :host([state=cancelled]) [part=fill] { background: var(--_ink); opacity: 0.35; }
 [part=live] {
   position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
@@ -60,9 +64,12 @@ a { color: inherit; }
   background: var(--prog-rock-toast, Canvas); border: 1px solid; overflow-wrap: anywhere; pointer-events: auto;
 }
 [part~=toast] :first-child { flex: 1; }
-[part~=toast] [part=words] { display: block; }
+[part~=toast] :is([part=status], [part=message]) { font-size: 0.875em; }
 [part=dismiss] { padding: 0 0.4em; border: 0; background: none; color: inherit; line-height: 1.25; cursor: pointer; }
-@media (prefers-reduced-motion: reduce) { [part=fill] { transition: none; } }
+@media (prefers-reduced-motion: reduce) {
+  [part=fill] { transition: none; }
+  :host([state=running]) [part=bar]:not([aria-valuenow]) [part=fill] { animation: none; inline-size: 100%; opacity: 0.25; }
+}
 @media (forced-colors: active) {
   [part=bar] { border: 1px solid CanvasText; }
   [part=fill] { background: Highlight !important; forced-color-adjust: none; }

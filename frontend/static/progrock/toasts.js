@@ -4,7 +4,7 @@
 import { ProgRock } from './client.js';
 import { element } from './prog-rock.js';
 import { style } from './style.js';
-import { STATES, percent, reason, say } from './words.js';
+import { STATES, join, message, percent, say, status } from './words.js';
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
 
@@ -136,7 +136,7 @@ export class ProgRockToastsElement extends HTMLElement {
       // The last that was said of it, that it was still going, is no longer true.
       this.#drop(snapshot.job);
       if (hidden) this.#notify(snapshot);
-      else if (!seen(snapshot.job)) this.#toast(snapshot, [STATES[snapshot.state], snapshot.state === 'failed' && reason(snapshot)]);
+      else if (!seen(snapshot.job)) this.#toast(snapshot, status(snapshot, 0, true));
     }
   }
 
@@ -161,7 +161,7 @@ export class ProgRockToastsElement extends HTMLElement {
     if (document.hidden) return;
     for (const [job, snapshot] of this.#open) {
       if (which(job) && !seen(job)) {
-        this.#toast(snapshot, [say('Still going'), snapshot.percent !== null && percent(snapshot.progress)]);
+        this.#toast(snapshot, join(say('Still going'), snapshot.percent !== null && percent(snapshot.progress)));
       }
     }
   }
@@ -172,12 +172,13 @@ export class ProgRockToastsElement extends HTMLElement {
     if (Date.now() - this.#left > AWAY) this.#still(() => true);
   };
 
-  /** @param {Snapshot} snapshot @param {(string | false)[]} words */
-  #toast({ job, title, state, file }, words) {
+  /** @param {Snapshot} snapshot @param {string} words */
+  #toast(snapshot, words) {
+    const { job, title, state, file } = snapshot;
     this.#drop(job);
-    const name = element('bdi', 'title', title);
     const dismiss = element('button', 'dismiss', '×');
-    const text = element('div', 'text', name, element('span', 'words', words.filter(Boolean).join('. ')));
+    const text = element('div', 'text', element('bdi', 'title', title), element('div', 'status', words));
+    if (state === 'failed') text.append(element('bdi', 'message', message(snapshot)));
     if (file && this.#client) {
       const link = element('a', 'file', say('Open the file'));
       link.href = this.#client.file(job);

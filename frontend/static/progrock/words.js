@@ -170,17 +170,16 @@ export function status(snapshot, since, connected, told) {
         snapshot.stalled && say('no movement for {time}', { time: duration(ago(snapshot, since, 'moved')) }),
       );
   }
-  return STATES[snapshot.state];
+  return [STATES[snapshot.state], REASONS[snapshot.error?.code ?? '']].filter(Boolean).join('. ');
 }
 
 /**
- * What the status line does not say already: the reason of a failure, or what is going on.
+ * What the service says, in its own words: why it failed, or what is going on.
  *
  * @param {Snapshot} snapshot
  */
-export function reason({ state, error, message }) {
-  if (state !== 'failed') return message;
-  return [REASONS[error?.code ?? ''], error?.message || message].filter(Boolean).join(' ') || say('No reason was given.');
+export function message({ state, error, message: said }) {
+  return state === 'failed' ? error?.message || said || say('No reason was given.') : said;
 }
 
 /**
@@ -193,8 +192,8 @@ export function announcement(before, now) {
   // What stood so before anybody looked is no news.
   if (!before && (now.complete || now.state === 'running')) return '';
   if (before?.state !== now.state && now.state !== 'pending') {
-    const words = now.state === 'running' ? say('Started') : STATES[now.state];
-    return `${now.title}: ${words}${now.state === 'failed' ? `. ${reason(now)}` : ''}`;
+    const words = now.state === 'running' ? say('Started') : now.complete ? status(now, 0, true) : STATES[now.state];
+    return `${now.title}: ${words}${now.state === 'failed' ? `. ${message(now)}` : ''}`;
   }
   const quarter = Math.floor(now.progress / 25);
   return before && quarter > Math.floor(before.progress / 25) ? `${now.title}: ${percent(quarter * 25)}` : '';

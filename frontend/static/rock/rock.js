@@ -3,6 +3,7 @@
 
 import { ProgRock } from '../progrock/client.js';
 import '../progrock/prog-rock.js';
+import '../progrock/toasts.js';
 import { condition, duration } from '../progrock/words.js';
 import { record } from './record.js';
 import { readTitle } from './title.js';
@@ -121,11 +122,20 @@ function show(snapshot) {
   turn();
 }
 
+let named = document.title;
+
+/** The toasts put the percentage before it. @param {string} title */
+function name(title) {
+  if (title === named) return;
+  document.title = document.title.replace(named, title);
+  named = title;
+}
+
 function turn() {
   const order = [...unfinished.values()].sort((a, b) => b.created - a.created);
   const newest = order.find(({ state }) => state !== 'pending') ?? order[0];
   const title = newest && readTitle(newest.title);
-  document.title = title ? `${newest.progress} % · ${title.name} · ProgRock` : 'ProgRock';
+  name(title ? `${title.name} · ProgRock` : 'ProgRock');
   const meter = title?.meter ?? null;
   const quarters = meter ? (meter.beats * 4) / meter.unit : 4;
   const connected = client.connection.state === 'open';
