@@ -30,6 +30,7 @@ CONTENT = {
     "toasts": "<p>Something else.</p>{% progrock_toasts %}",
     "notified": "<p>Something else.</p>{% progrock_toasts notify=True %}",
     "all": "{% progrock first journal=True %}{% progrock_jobs limit=3 %}{% progrock_toasts %}",
+    "form": """<form method="post" action="{% url 'progrock:jobs' %}">{% csrf_token %}<button>Start</button></form>""",
     "fallback": "{% for each in samples %}{% progrock each %}{% endfor %}",
 }
 

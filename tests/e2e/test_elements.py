@@ -344,6 +344,48 @@ async def test_a_page_in_a_language_that_is_none_still_works(page: Page, stage: 
     await expect(page.locator("prog-rock")).to_contain_text("42%")
 
 
+def blocks(language: str, label: str) -> str:
+    """Return the blocks of the how-to that have that label."""
+    text = (ROOT / "docs/howto/style-it.md").read_text()
+    return "".join(re.findall(rf"^```{language} {label}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
+async def test_what_the_how_to_says_works(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job, failing = stage.say(samples()[1]), stage.say(samples()[2], {"level": "error", "text": "broken"})
+    html = blocks("html", "slots").replace('job=""', f'job="{job.job}"')
+    body = f"""<!doctype html><html lang="en"><title>T</title><link rel="icon" href="/static/rock/icon.svg">
+        <link rel="stylesheet" href="/mine.css"><script type="module" src="/static/progrock/elements.js"></script>
+        <script type="module" src="/mine.js"></script>{html}<meter></meter><output></output>
+        <button id="tell-me">Tell me</button>
+        <prog-rock job="{failing.job}" journal></prog-rock><prog-rock-jobs></prog-rock-jobs>
+        <prog-rock-toasts></prog-rock-toasts>"""
+    script = blocks("js", "events") + blocks("js", "allow")
+    await page.route("**/page/**", lambda route: route.fulfill(content_type="text/html", body=body))
+    await page.route("**/mine.css", lambda route: route.fulfill(content_type="text/css", body=blocks("css", "style")))
+    await page.route("**/mine.js", lambda route: route.fulfill(content_type="text/javascript", body=script))
+    await show(page, site, "all")
+    shown = element(page, job).first
+    await expect(shown.get_by_text("Our own title")).to_be_visible()
+    await expect(shown.get_by_text("Shown last.")).to_be_visible()
+    await expect(shown.locator("[part=title]")).to_be_hidden()
+    await expect(shown.locator("[part=fill]")).to_have_css("background-color", "rgb(102, 51, 153)")
+    await expect(shown.locator("[part=fill]")).to_have_css("border-radius", "0px")
+    await expect(shown.locator("[part=percent]")).to_have_css("font-weight", "436")
+    stage.say(msgspec.structs.replace(job, percent=50.0))
+    await page.evaluate("Notification.requestPermission = () => { document.title = 'Asked' }")
+    await expect(page.locator("meter")).to_have_js_property("value", 0.5)
+    await page.locator("#tell-me").click()
+    await expect(page).to_have_title(re.compile("Asked"))
+    await finish(stage, job)
+    await expect(page.locator("output")).to_have_text("Ready")
+    await expect(shown.locator("[part=bar]")).to_be_hidden()
+    await finish(stage, failing, State.FAILED, error=Failure("remote", "No."))
+    failed = element(page, failing).first
+    await expect(failed).to_have_css("border-left", "4px solid rgb(220, 20, 60)")
+    await expect(failed.locator("[part~=line]")).to_have_css("text-transform", "uppercase")
+    await expect(page.locator('prog-rock-jobs[running="0"]')).to_have_css("border-top-width", "1px")
+
+
 LOOKS = [("en", "light", ""), ("ar", "dark", ""), ("de", "dark", ""), ("ar", "light", "rock/rock.css")]
 
 
@@ -377,6 +419,64 @@ async def test_axe_finds_nothing(
     assert await violations(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     await context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_on_the_demo_page(browser: Browser, server: ServerProcess, scheme: Any) -> None:
+    context = await browser.new_context(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)
+    stage = Stage()
+    await stage.open(context)
+    for each in samples():
+        stage.say(each)
+    page = await context.new_page()
+    await page.goto(server.url)
+    await expect(page.locator("#tracks > li")).to_have_count(10)
+    assert await violations(page) == []
+    await context.close()
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+async def test_axe_finds_nothing_on_the_page_without_javascript(
+    browser: Browser, site: ServerProcess, lang: str
+) -> None:
+    context = await browser.new_context(bypass_csp=True, viewport={"width": 360, "height": 740})
+    page = await context.new_page()
+    await page.goto(f"{site.url}/page/?of=form")
+    await page.get_by_role("button", name="Start").click()
+    await expect(page.get_by_role("progressbar")).to_be_visible()
+    assert await violations(page) == []
+    await page.goto(f"{site.url}/prog/jobs/")
+    await expect(page.get_by_role("progressbar")).to_be_visible()
+    assert await violations(page) == []
+    await context.close()
+
+
+async def test_in_forced_colours_the_bar_is_seen(browser: Browser, site: ServerProcess) -> None:
+    context = await browser.new_context(forced_colors="active")
+    stage = Stage()
+    await stage.open(context)
+    job = stage.say(samples()[1])
+    page = await context.new_page()
+    await show(page, site, "all")
+    bar = element(page, job).first.locator("[part=bar]")
+    fill = await bar.locator("[part=fill]").evaluate("fill => getComputedStyle(fill).backgroundColor")
+    assert fill != await bar.evaluate("bar => getComputedStyle(bar).backgroundColor")
+    await expect(bar).to_have_css("border-top-width", "1px")
+    await context.close()
+
+
+async def test_who_wants_no_motion_gets_none(browser: Browser, site: ServerProcess) -> None:
+    for motion, animation in (("no-preference", "wander"), ("reduce", "none")):
+        context = await browser.new_context(reduced_motion=motion)  # type: ignore[arg-type]
+        stage = Stage()
+        await stage.open(context)
+        job = stage.say(samples()[2])
+        page = await context.new_page()
+        await show(page, site, "jobs")
+        bar = element(page, job).get_by_role("progressbar")
+        assert await bar.get_attribute("aria-valuenow") is None
+        await expect(bar.locator("[part=fill]")).to_have_css("animation-name", animation)
+        await context.close()
 
 
 async def violations(page: Page) -> list[str]:

@@ -96,7 +96,7 @@ test('every state has its line', () => {
     'Connection lost. This is how it stood.': status(made(), 0, false),
     Cancelling: status(made({ state: 'cancelling' }), 0, true),
     Done: status(made({ state: 'succeeded' }), 0, false),
-    Failed: status(made({ state: 'failed' }), 0, true),
+    'Failed.': status(made({ state: 'failed' }), 0, true),
     Cancelled: status(made({ state: 'cancelled' }), 0, true),
   };
   for (const [expected, line] of Object.entries(lines)) assert.equal(plain(line), expected);
@@ -106,7 +106,7 @@ test('a failure has a reason, and the words of the service beside it', () => {
   const failed = made({ state: 'failed', message: 'm', error: { code: 'deadline', message: 'why' } });
   assert.equal(status(failed, 0, true), 'Failed. It took too long.');
   assert.equal(message(failed), 'why');
-  assert.equal(status(made({ state: 'failed', error: { code: 'c', message: 'why' } }), 0, true), 'Failed');
+  assert.equal(status(made({ state: 'failed', error: { code: 'c', message: 'why' } }), 0, true), 'Failed.');
   assert.equal(message(made({ state: 'failed', message: '', error: null })), 'No reason was given.');
   assert.equal(message(made({ message: 'Recording the organ' })), 'Recording the organ');
 });

@@ -17,27 +17,17 @@ const STEPS = 16;
 /** Who was away for so long has come back; in milliseconds. */
 const AWAY = 60_000;
 
-/** @type {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} */
-let storage;
+/** @type {Record<string, string>} */
+let storage = {};
 try {
   storage = localStorage;
 } catch {
   // A browser that keeps nothing for us tells on the page that saw it run.
-  const kept = new Map();
-  storage = {
-    getItem: (name) => kept.get(name) ?? null,
-    setItem: (name, value) => kept.set(name, value),
-    removeItem: (name) => kept.delete(name),
-  };
 }
 
 /** Of all pages, only one may tell. @param {string} job @returns {Promise<boolean>} */
 const claim = async (job) => {
-  const take = () => {
-    const untold = storage.getItem(key(job)) !== null;
-    storage.removeItem(key(job));
-    return untold;
-  };
+  const take = () => key(job) in storage && delete storage[key(job)];
   return navigator.locks ? navigator.locks.request(key(job), take) : take();
 };
 
@@ -87,7 +77,7 @@ export class ProgRockToastsElement extends HTMLElement {
         // What is not in the list is too old to matter, or of whoever used this browser before.
         const listed = new Set(jobs.map(({ job }) => key(job)));
         for (const name of Object.keys(storage)) {
-          if (name.startsWith(key('')) && !listed.has(name)) storage.removeItem(name);
+          if (name.startsWith(key('')) && !listed.has(name)) delete storage[name];
         }
       },
       () => {}, // whoever shows the list says so
@@ -114,11 +104,11 @@ export class ProgRockToastsElement extends HTMLElement {
     const { job, complete } = snapshot;
     if (!complete) {
       if (!this.#open.has(job)) {
-        if (storage.getItem(key(job)) !== null) this.#known.add(job);
-        storage.setItem(key(job), '');
+        if (key(job) in storage) this.#known.add(job);
+        storage[key(job)] = '';
       }
       this.#open.set(job, snapshot);
-    } else if (this.#open.delete(job) || storage.getItem(key(job)) !== null) {
+    } else if (this.#open.delete(job) || key(job) in storage) {
       this.#ended.set(job, snapshot);
       this.#tell();
     }
@@ -142,8 +132,8 @@ export class ProgRockToastsElement extends HTMLElement {
 
   /** @param {Snapshot} snapshot */
   #notify(snapshot) {
+    const { job: tag, title } = snapshot;
     try {
-      const { job: tag, title } = snapshot;
       const shown = new Notification(title, { body: STATES[snapshot.state], tag });
       shown.onclick = () => {
         window.focus();
@@ -151,8 +141,8 @@ export class ProgRockToastsElement extends HTMLElement {
       };
     } catch {
       // Some browsers let only service workers do this.
-      this.#ended.set(snapshot.job, snapshot);
-      storage.setItem(key(snapshot.job), '');
+      this.#ended.set(tag, snapshot);
+      storage[key(tag)] = '';
     }
   }
 

@@ -170,7 +170,8 @@ export function status(snapshot, since, connected, told) {
         snapshot.stalled && say('no movement for {time}', { time: duration(ago(snapshot, since, 'moved')) }),
       );
   }
-  return [STATES[snapshot.state], REASONS[snapshot.error?.code ?? '']].filter(Boolean).join('. ');
+  if (snapshot.state === 'failed') return `${STATES.failed}. ${REASONS[snapshot.error?.code ?? ''] ?? ''}`.trim();
+  return STATES[snapshot.state];
 }
 
 /**
@@ -193,7 +194,7 @@ export function announcement(before, now) {
   if (!before && (now.complete || now.state === 'running')) return '';
   if (before?.state !== now.state && now.state !== 'pending') {
     const words = now.state === 'running' ? say('Started') : now.complete ? status(now, 0, true) : STATES[now.state];
-    return `${now.title}: ${words}${now.state === 'failed' ? `. ${message(now)}` : ''}`;
+    return `${now.title}: ${words}${now.state === 'failed' ? ` ${message(now)}` : ''}`;
   }
   const quarter = Math.floor(now.progress / 25);
   return before && quarter > Math.floor(before.progress / 25) ? `${now.title}: ${percent(quarter * 25)}` : '';
