@@ -230,7 +230,7 @@ async def test_what_ends_while_nobody_looks_is_told_once(
     await expect(toasts).to_contain_text("142 bpmDoneOpen the file")
     await finish(stage, failed, State.FAILED, error=Failure("deadline", "<b>Ten</b> minutes."))
     alert = page.locator("prog-rock-toasts").get_by_role("alert")
-    await expect(alert).to_contain_text("Failed. It took too long. <b>Ten</b> minutes.")
+    await expect(alert).to_contain_text("Failed. It took too long.<b>Ten</b> minutes.")
     await expect(page).to_have_title("A page")
     assert await page.evaluate("document.activeElement === document.body")
     other = await context.new_page()
@@ -305,7 +305,11 @@ async def test_a_notification_is_shown_where_it_is_allowed(page: Page, stage: St
     await expect(page).to_have_title(BUSY)
     await page.evaluate("hide(true)")
     await finish(stage, job)
-    await page.wait_for_function("shown.length === 1")
+
+    async def notified() -> bool:
+        return bool(await page.evaluate("shown.length === 1"))
+
+    await until(notified)
     assert (await page.evaluate("shown[0]"))[1] == {"body": "Done", "tag": job.job}
     await page.evaluate("Notification.permission = 'default'")
     await finish(stage, other)
