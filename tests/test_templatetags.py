@@ -187,9 +187,17 @@ def test_english_needs_no_words() -> None:
 
 def test_the_head_has_the_module_and_the_token() -> None:
     page = render("{% progrock_head %}", a_request())
-    assert page.one("meta")["name"] == "csrf-token"
-    assert len(page.one("meta")["content"] or "") == 64
+    assert page.all("meta")[0]["name"] == "csrf-token"
+    assert len(page.all("meta")[0]["content"] or "") == 64
     assert page.all("script")[1] == {"type": "module", "src": "/static/progrock/elements.js"}
+
+
+def test_the_head_names_whom_the_page_is_made_for_and_tells_nothing_of_them() -> None:
+    one, other = a_request(), a_request()
+    names = [render("{% progrock_head %}", request).all("meta")[1]["content"] for request in (one, one, other)]
+    assert names[0] == names[1] != names[2]
+    assert str(names[0]) not in str(owner_of(one))
+    assert render("{% progrock_head %}").all("meta") == []
 
 
 def test_an_id_is_asked_for_once() -> None:

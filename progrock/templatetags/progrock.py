@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.template.context import Context
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
+from django.utils.crypto import salted_hmac
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
@@ -35,11 +36,14 @@ _INERT = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\\u0026"}
 
 @register.simple_tag(takes_context=True)
 def progrock_head(context: Context) -> SafeString:
-    """Put what the elements need into the head: their module, their words, and the token that a POST has to carry."""
-    token = context.get("csrf_token")
-    meta = format_html('<meta name="csrf-token" content="{}">', token) if token else ""
+    """Put what the elements need into the head: their module, their words, the token that a POST has to carry, and a
+    name for whom the page is made for, whose tabs share one connection."""
+    names = {"csrf-token": context.get("csrf_token"), "progrock-who": _who(context)}
+    metas = format_html_join(
+        "", '<meta name="{}" content="{}">', ((name, text) for name, text in names.items() if text)
+    )
     module = format_html('<script type="module" src="{}"></script>', static("progrock/elements.js"))
-    return format_html("{}{}{}", meta, progrock_words(), module)
+    return format_html("{}{}{}", metas, progrock_words(), module)
 
 
 @register.simple_tag
@@ -147,6 +151,12 @@ def _id_of(job: Snapshot | Job | uuid.UUID | str) -> str:
 def _owner_of(context: Context) -> str | None:
     request = context.get("request")
     return owner_of(request) if isinstance(request, HttpRequest) and not _in_loop() else None
+
+
+def _who(context: Context) -> str:
+    """Return a name that is the same on all pages for an owner, and tells nothing of it."""
+    owner = _owner_of(context)
+    return salted_hmac("progrock.who", owner).hexdigest()[:16] if owner else ""
 
 
 def _ask(question: Callable[[], R]) -> R | None:

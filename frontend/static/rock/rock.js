@@ -2,8 +2,7 @@
 // The demo page: the record and its button, my tracks, and how the connection is.
 
 import { ProgRock } from '../progrock/client.js';
-import '../progrock/prog-rock.js';
-import '../progrock/toasts.js';
+import '../progrock/elements.js';
 import { condition, duration } from '../progrock/words.js';
 import { record } from './record.js';
 import { readTitle } from './title.js';
