@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -83,7 +84,22 @@ def sent(request: HttpRequest, owner: str, events: Events) -> HttpResponseBase:
     if request.method == "HEAD":
         return HttpResponse(content_type=MEDIA_TYPE, headers=headers)
     bounds.look(owner)
-    return StreamingHttpResponse(_bounded(owner, events), content_type=MEDIA_TYPE, headers=headers)
+    return _Stream(_bounded(owner, events), content_type=MEDIA_TYPE, headers=headers)
+
+
+class _Stream(StreamingHttpResponse):
+    """A response whose source is closed as soon as it is not read any more, and not once that is noticed."""
+
+    def __init__(self, source: AsyncGenerator[bytes, None], **options: Any) -> None:
+        super().__init__(source, **options)
+        self._source = source
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in super().__aiter__():
+                yield part
+        finally:
+            await self._source.aclose()
 
 
 async def _bounded(owner: str, events: Events) -> AsyncGenerator[bytes, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -89,7 +89,7 @@ class Event(dict[str, Any]):
     id: str | None = None
 
 
-async def events(response: HttpResponse) -> AsyncIterator[Event]:
+async def events(response: HttpResponse) -> AsyncGenerator[Event, None]:
     """Yield the frames of a stream; comments are left out."""
     assert response.headers["Content-Type"] == "text/event-stream"
     streaming = cast("StreamingHttpResponse", response)
