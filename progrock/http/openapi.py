@@ -11,7 +11,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from ..protocol import SEQ_MOST, VERSION, Line, Resume, Snapshot, Start, Text64
+from ..protocol import SEQ_MOST, VERSION, Start, Text64
+from ..schema import definitions
 from . import asked, problem
 from .jobs import PAGE, PAGE_MOST
 from .problem import Problem
@@ -88,13 +89,13 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/jobs/": {
         "get": Operation(
             "List my jobs, newest first.",
-            {200: ("A page of them.", {_JSON: _ref("Jobs"), **_PAGE_OR})},
+            {200: ("A page of them.", {_JSON: _ref("JobsPage"), **_PAGE_OR})},
             (400, 503),
             (_LIMIT, _BEFORE),
         ),
         "post": Operation(
             "Start a job.",
-            {202: ("It is on its way.", _ref("Accepted")), 303: ("Go there, if you are a browser's form.", None)},
+            {202: ("It is on its way.", _ref("AcceptedFrame")), 303: ("Go there, if you are a browser's form.", None)},
             (400, 413, 415, 422, 429, 503),
             (_KEY,),
         ),
@@ -103,7 +104,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "get": Operation(
             "Say how a job stands; if asked to wait, once there is something new.",
             {
-                200: ("How it stands.", {_JSON: _ref("Answer"), **_PAGE_OR}),
+                200: ("How it stands.", {_JSON: _ref("SnapshotFrame"), **_PAGE_OR}),
                 303: ("It has succeeded: the result is there.", None),
                 304: ("It stands as you know it.", None),
             },
@@ -115,8 +116,8 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "post": Operation(
             "Ask for a job's end.",
             {
-                200: ("It was over.", _ref("Answer")),
-                202: ("It is asked for.", _ref("Answer")),
+                200: ("It was over.", _ref("SnapshotFrame")),
+                202: ("It is asked for.", _ref("SnapshotFrame")),
                 303: ("Go there, if you are a browser's form.", None),
             },
             (404, 503),
@@ -125,7 +126,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/jobs/{job}/retry": {
         "post": Operation(
             "Try a job that is over once more, as a new one.",
-            {202: ("The new job.", _ref("Accepted")), 303: ("Go there, if you are a browser's form.", None)},
+            {202: ("The new job.", _ref("AcceptedFrame")), 303: ("Go there, if you are a browser's form.", None)},
             (404, 409, 422, 429, 503),
         )
     },
@@ -134,7 +135,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
             "Give what came of a job.",
             {
                 200: ("The service's result.", {}),
-                202: ("It is not over.", _ref("Answer")),
+                202: ("It is not over.", _ref("SnapshotFrame")),
                 303: ("It is a file, which is there.", None),
             },
             (400, 404, 409, 429, 503),
@@ -183,33 +184,26 @@ ROUTES: dict[str, dict[str, Operation]] = {
 @cache
 def schemas() -> dict[str, Any]:
     """Return the schemas of what goes over the wire, by name."""
-    types = (Snapshot, Line, Problem, Start)
-    _, made = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    for each in made.values():
-        # We leave nothing out, whatever may be left out when it is read.
-        each["required"] = list(each.get("properties", ()))
+    template = "#/components/schemas/{name}"
+    _, made = msgspec.json.schema_components((Problem, Start), ref_template=template)
+    made["Problem"]["required"] = list(made["Problem"]["properties"])
     wish = made.pop("Start")
-    wish["properties"] = {name: each for name, each in wish["properties"].items() if name not in ("action", "ref")}
+    wish = {**wish, "properties": {name: each for name, each in wish["properties"].items() if name in _WISHES}}
     del wish["required"]
-    journal = {"type": "array", "items": _ref("Line")}
-    resume = {"enum": [each.value for each in Resume]}
-    now = {"type": "integer", "description": "The server's time, in milliseconds since 1970."}
+    frames = {name: each for name, each in definitions(template).items() if name in _SHOWN}
     return {
         **made,
-        "StartBody": {**wish, "title": "StartBody"},
-        "Accepted": _frame("accepted", _ref("Snapshot"), now=now),
-        "Answer": _frame("snapshot", _ref("Snapshot"), now=now, resume=resume, journal=journal),
-        "Jobs": _frame(
-            "jobs", {}, now=now, jobs={"type": "array", "items": _ref("Snapshot")}, next={"type": ["string", "null"]}
-        ),
-        "Error": _frame("error", {}, code=_TEXT_SCHEMA, message=_TEXT_SCHEMA, job=_TEXT_SCHEMA),
+        **frames,
+        "StartBody": wish,
+        "JobsPage": _and("JobsFrame", next={"type": ["string", "null"]}),
+        "JobError": _and("ErrorFrame", job={"type": "string", "format": "uuid"}),
         "Frames": {
             "type": "object",
             "properties": {
-                "now": now,
+                "now": {"type": "integer", "description": "The server's time, in milliseconds since 1970."},
                 "frames": {
                     "type": "array",
-                    "items": {"oneOf": [_ref("Answer"), _ref("Jobs"), _ref("Error")]},
+                    "items": {"oneOf": [_ref("SnapshotFrame"), _ref("JobsFrame"), _ref("JobError")]},
                 },
             },
             "required": ["now", "frames"],
@@ -217,16 +211,12 @@ def schemas() -> dict[str, Any]:
     }
 
 
-_OPTIONAL = {"resume", "journal", "next"}
+_WISHES = ("service", "params", "key", "deadline")
+_SHOWN = ("State", "Failure", "Line", "Snapshot", "AcceptedFrame", "SnapshotFrame", "JobsFrame", "ErrorFrame")
 
 
-def _frame(kind: str, around: dict[str, Any], **keys: Any) -> dict[str, Any]:
-    own = {
-        "type": "object",
-        "properties": {"type": {"const": kind}, **keys},
-        "required": ["type", *(key for key in keys if key not in _OPTIONAL)],
-    }
-    return {"allOf": [own, around]} if around else own
+def _and(name: str, **keys: Any) -> dict[str, Any]:
+    return {"allOf": [_ref(name), {"type": "object", "properties": keys, "required": list(keys)}]}
 
 
 def described(prefix: str) -> dict[str, Any]:
