@@ -22,7 +22,7 @@ WAIT_MOST = 30
 """Seconds. Proxies and browsers give up after a minute."""
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,30})?(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,16}", re.ASCII)
 _PREFERRED_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.ASCII | re.IGNORECASE)
 

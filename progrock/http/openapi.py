@@ -22,7 +22,9 @@ from .updates import JOBS_MOST
 
 _JSON, _HTML, _TEXT, _FORM = "application/json", "text/html", "text/plain", "application/x-www-form-urlencoded"
 _TEXT_SCHEMA = {"type": "string"}
-_ID_AND_CURSOR = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(:[0-9]{1,15})?$"
+_ID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_EVENTS: dict[str, Any] = {}
+"""Nothing that OpenAPI 3.1 could describe: the frames are those of the protocol's own schema."""
 
 
 class Operation(NamedTuple):
@@ -57,11 +59,17 @@ _WAIT = _in(
     "Seconds that the answer may wait for news.",
     {"type": "number", "minimum": 0, "maximum": asked.WAIT_MOST},
 )
-_PREFER = _in("header", "Prefer", "wait=<seconds>, the same.", {"type": "string", "maxLength": 200})
-_KNOWN = _in("header", "If-None-Match", "The ETag that you have.", {"type": "string", "maxLength": 200})
-_LAST = _in("header", "Last-Event-ID", "The cursor, before `after`.", {"type": "string", "maxLength": 20})
-_KEY = _in("header", "Idempotency-Key", "Your own name for this start: the same is the same job.", {"type": "string"})
-_BEFORE = _in("query", "before", "The cursor of a page, as `next` has it.", {"type": "string", "maxLength": 80})
+_PREFER = _in("header", "Prefer", "wait=<seconds>, the same.", {"type": "string"})
+_KNOWN = _in("header", "If-None-Match", "The ETag that you have.", {"type": "string"})
+_LAST = _in("header", "Last-Event-ID", "The cursor, before `after`.", {"type": "string"})
+_PRINTABLE = {"type": "string", "minLength": 1, "maxLength": 64, "description": "Printable characters."}
+_KEY = _in("header", "Idempotency-Key", "Your own name for this start: the same name is the same job.", _PRINTABLE)
+_BEFORE = _in(
+    "query",
+    "before",
+    "The cursor of a page, as `next` has it.",
+    {"type": "string", "pattern": rf"^[0-9]{{1,16}}\.{_ID}$"},
+)
 _LIMIT = _in(
     "query",
     "limit",
@@ -78,7 +86,7 @@ _JOBS = _in(
     {
         "type": "array",
         "maxItems": JOBS_MOST,
-        "items": {"type": "string", "pattern": _ID_AND_CURSOR},
+        "items": {"type": "string", "pattern": rf"^{_ID}(:[0-9]{{1,15}})?$"},
     },
     explode=True,
     style="form",
@@ -162,7 +170,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "get": Operation(
             "Stream how a job stands, and its updates, until it is over.",
             {
-                200: ("Frames, as server-sent events.", {EVENTS: _TEXT_SCHEMA}),
+                200: ("Frames, as server-sent events.", {EVENTS: _EVENTS}),
                 204: ("You have it all: do not come back.", None),
             },
             (400, 404, 429, 503),
@@ -172,7 +180,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/updates": {
         "get": Operation(
             "Tell of many jobs: a stream of events, or an answer that waits for news.",
-            {200: ("What is new.", {_JSON: _ref("Frames"), EVENTS: _TEXT_SCHEMA})},
+            {200: ("What is new.", {_JSON: _ref("Frames"), EVENTS: _EVENTS})},
             (400, 429, 503),
             (_LIST, _JOBS, _SINCE, _WAIT, _PREFER),
         )
@@ -190,6 +198,7 @@ def schemas() -> dict[str, Any]:
     wish = made.pop("Start")
     wish = {**wish, "properties": {name: each for name, each in wish["properties"].items() if name in _WISHES}}
     del wish["required"]
+    wish["properties"]["key"] = {"anyOf": [_PRINTABLE, {"type": "null"}], "default": None}
     frames = {name: each for name, each in definitions(template).items() if name in _SHOWN}
     return {
         **made,
