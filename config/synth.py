@@ -52,7 +52,8 @@ class SynthService(Service):
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters with a seed, so that a start that is tried again is the same start."""
         try:
-            checked = msgspec.convert(params, Params)
+            # A form sends numbers as text.
+            checked = msgspec.convert(params, Params, strict=False)
         except msgspec.ValidationError as error:
             raise InvalidParams(f"params: {error}.") from None
         if checked.seed is None:

@@ -63,6 +63,21 @@ STATES = {
     State.CANCELLED: "Cancelled",
 }
 """How a job stands, each of them one of the words."""
+REASONS = {
+    "remote": "The service reports a failure.",
+    "stopped": "The service stopped it.",
+    "start_unknown": "Nobody knows whether it was started.",
+    "expired": "It was not started in time.",
+    "vanished": "The service has lost it.",
+    "refused": "The service refuses it.",
+    "auth": "The service does not let us in.",
+    "nonsense": "The service talks nonsense.",
+    "unreachable": "The service did not answer.",
+    "deadline": "It took too long.",
+    "lost": "We failed to watch it.",
+    "config": "Its service is not set up here any more.",
+}
+"""Why a job failed, by the code of its error; words too."""
 
 
 def translations() -> dict[str, str]:

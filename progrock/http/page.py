@@ -10,21 +10,14 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext
 
 from ..feed import Answer
 from ..protocol import Snapshot, State
+from ..words import REASONS, STATES
 
 REFRESH = "5"
 """Seconds after which the page of a job that is not over asks again by itself."""
-STATES = {
-    State.PENDING: gettext_lazy("Waiting"),
-    State.RUNNING: gettext_lazy("Running"),
-    State.CANCELLING: gettext_lazy("Cancelling"),
-    State.SUCCEEDED: gettext_lazy("Done"),
-    State.FAILED: gettext_lazy("Failed"),
-    State.CANCELLED: gettext_lazy("Cancelled"),
-}
 NB = "\u00a0"
 """Between a number and its unit, which belong on one line."""
 
@@ -68,11 +61,11 @@ def words(snapshot: Snapshot) -> dict[str, Any]:
     """Return what a template needs to tell of a job."""
     return {
         "job": snapshot,
-        "state": STATES[snapshot.state],
+        "state": gettext(STATES[snapshot.state]),
         "created": moment(snapshot.created),
         "left": _left(snapshot),
-        "reason": snapshot.error.message if snapshot.error else "",
-        "note": "" if snapshot.error else snapshot.message,
+        "reason": gettext(REASONS.get(snapshot.error.code, "No reason was given.")) if snapshot.error else "",
+        "note": snapshot.error.message if snapshot.error else snapshot.message,
         "known": snapshot.percent is not None or snapshot.complete,
         "can_cancel": snapshot.state in (State.PENDING, State.RUNNING),
         "can_retry": snapshot.state in (State.FAILED, State.CANCELLED),
@@ -90,7 +83,7 @@ def _left(snapshot: Snapshot) -> str:
         return ""
     if snapshot.left < 1000:
         return gettext("any moment")
-    return gettext("about %(duration)s left") % {"duration": duration(snapshot.left)}
+    return gettext("about {time} left").format(time=duration(snapshot.left))
 
 
 def duration(milliseconds: int) -> str:

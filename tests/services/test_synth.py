@@ -153,6 +153,7 @@ def test_parameters_that_cannot_be_are_refused(params: dict[str, Any]) -> None:
 def test_every_start_has_a_seed_of_its_own() -> None:
     synth = SynthService("http://127.0.0.1:1")
     assert synth.clean({})["seed"] != synth.clean({})["seed"]
+    assert synth.clean({"seed": "7", "tempo": "90", "length": "2.5"}) == {"seed": 7, "tempo": 90, "length": 2.5}
     assert synth.clean({"seed": 7, "tempo": 90}) == {"seed": 7, "tempo": 90}
 
 
