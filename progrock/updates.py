@@ -26,8 +26,8 @@ from .protocol import Snapshot, encode
 logger = logging.getLogger(__name__)
 
 SHARDS = 1
-"""What a message costs, whoever decodes it: with four of them, eight web processes cost a third more, and the worker too.
-More of them are worth it once a process takes longer to decode what nobody there watches: from some 50,000 a second on."""
+"""A message costs whoever decodes it, and the worker: with four, eight web processes need a third more. More are worth
+it once a process is busy with updates that nobody there watches: from some 50,000 a second on."""
 REJOIN = 10
 """Seconds after which the hub joins its groups again: layers forget members."""
 MARK = 30_000
