@@ -26,8 +26,8 @@ WATCHES_MOST = 100
 PACE = 0.1
 """Seconds between two fetches: what comes faster is overtaken by the newest."""
 _ENDED_MOST = 1_000
-_FRAME_MOST = 50
-"""How many jobs a frame tells of at most."""
+_FRAME_MOST = 512 * 1024
+"""Bytes after which another frame is begun: clients refuse what is too long, some of them a megabyte."""
 ALL = ""
 """The watch on all jobs of the owner's."""
 
@@ -228,6 +228,14 @@ class Feed:
 
 def frames(fresh: Sequence[Fresh]) -> Iterator[str]:
     """Return the frames that tell what is new."""
-    bodies = [with_lines(each.update.body, each.lines) for each in fresh]
-    for at in range(0, len(bodies), _FRAME_MOST):
-        yield update_frame(bodies[at : at + _FRAME_MOST])
+    bodies: list[bytes] = []
+    size = 0
+    for each in fresh:
+        body = with_lines(each.update.body, each.lines)
+        if bodies and size + len(body) > _FRAME_MOST:
+            yield update_frame(bodies)
+            bodies, size = [], 0
+        bodies.append(body)
+        size += len(body)
+    if bodies:
+        yield update_frame(bodies)
