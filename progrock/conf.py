@@ -84,6 +84,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param default_service: what a start without a service starts; the only service, if there is one.
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
     :param max_unfinished: how many unfinished jobs an owner may have.
+    :param max_sockets: how many websockets an owner may have on one web process; those of an address who have no
+        session, ten times as many.
     :param keep_days: how long jobs are kept after their end; None is for ever.
     :param journal_most: how many lines of a job's journal are kept: the newest.
     :param journal_keep: for how many seconds after the job's end.
@@ -96,6 +98,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     default_service: str = ""
     store: str = MEMORY
     max_unfinished: int = 100
+    max_sockets: Annotated[int, msgspec.Meta(ge=1)] = 100
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = 90
     journal_most: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     journal_keep: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 86_400

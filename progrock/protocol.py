@@ -172,7 +172,13 @@ class Ping(_Frame, frozen=True, kw_only=True, tag="ping"):
     """Are you there?"""
 
 
-Action = Start | Watch | Unwatch | Cancel | Retry | ListJobs | Ping
+class Ack(_Frame, frozen=True, kw_only=True, tag="ack"):
+    """I have read everything up to the frame that had this number."""
+
+    ack: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MOST)]
+
+
+Action = Start | Watch | Unwatch | Cancel | Retry | ListJobs | Ping | Ack
 ACTIONS = tuple(str(frame.__struct_config__.tag) for frame in get_args(Action))
 
 _decode_action = msgspec.json.Decoder(Action).decode
@@ -253,6 +259,11 @@ def update_frame(bodies: Sequence[bytes]) -> str:
     if len(bodies) == 1:
         return (b'{"type":"update",' + bodies[0][1:]).decode()
     return (b'{"type":"updates","updates":[' + b",".join(bodies) + b"]}").decode()
+
+
+def with_ack(frame: str, number: int | None) -> str:
+    """Return a frame that asks its reader to repeat a number, if there is one."""
+    return frame if number is None else f'{frame[:-1]},"ack":{number}}}'
 
 
 def answer_frame(

@@ -39,14 +39,17 @@ def definitions(template: str = "#/$defs/{name}") -> dict[str, Any]:
     resume = {"enum": [each.value for each in Resume]}
     answer = {"ref": _REF, "now": _TIME, "resume": resume, "journal": journal}
     fresh = {"allOf": [of("Snapshot"), {"type": "object", "properties": {"journal": journal}}]}
+    ack = {"type": "integer", "description": "A number for the client to repeat."}
     frames = {
         "Hello": frame(
             "hello", accept={"const": True}, version={"const": VERSION}, quiet={"type": "integer", "minimum": 1_000}
         ),
         "AcceptedFrame": frame("accepted", "Snapshot", **answer, may=("ref", "resume", "journal")),
         "SnapshotFrame": frame("snapshot", "Snapshot", **answer, may=("ref", "resume", "journal")),
-        "UpdateFrame": frame("update", "Snapshot", journal=journal, may=("journal",)),
-        "UpdatesFrame": frame("updates", updates={"type": "array", "items": fresh, "minItems": 2}),
+        "UpdateFrame": frame("update", "Snapshot", journal=journal, ack=ack, may=("journal", "ack")),
+        "UpdatesFrame": frame(
+            "updates", updates={"type": "array", "items": fresh, "minItems": 2}, ack=ack, may=("ack",)
+        ),
         "JobsFrame": frame("jobs", ref=_REF, now=_TIME, jobs={"type": "array", "items": of("Snapshot")}, may=("ref",)),
         "ErrorFrame": frame("error", ref=_REF, code=_TEXT, message=_TEXT, may=("ref",)),
         "PongFrame": frame("pong", ref=_REF, may=("ref",)),

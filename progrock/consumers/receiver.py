@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from .. import jobs
+from .. import jobs, registry
 from ..access import owner_of_scope
 from ..exceptions import BadFrame, NotFound, Refused, TooMany
 from ..feed import Answer, Feed, frames
 from ..protocol import (
+    Ack,
     Action,
     Cancel,
     ListJobs,
@@ -30,14 +32,26 @@ from ..protocol import (
     parse,
     pong_frame,
     ref_of,
+    with_ack,
 )
+from .unread import MOST, Unread
 
 logger = logging.getLogger(__name__)
 
 FRAME_MOST = 65_536
 STRIKES = 3
-# RFC 6455's close codes 1003, 1008 and 1009 plus 3000: daphne lets an application send no other.
-NO_TEXT, TOO_MUCH, TOO_LONG = 4003, 4008, 4009
+# RFC 6455's close codes 1003, 1008, 1009 and 1013 plus 3000, and HTTP's 429 plus 4000: daphne lets an application send
+# no other.
+NO_TEXT, TOO_MUCH, TOO_LONG, COME_BACK, TOO_MANY = 4003, 4008, 4009, 4013, 4429
+PATIENCE = 30.0
+"""Seconds that a client has to read what it was sent, if that is much: a phone in a tunnel comes back within them."""
+SEND_MOST = 10.0
+"""Seconds that the server may take to take a frame, where it waits for the client; longer, and nobody is there."""
+SLOW_PACE = 1.0
+"""Seconds between two sendings to a client that may be behind and does not say."""
+
+_sockets: Counter[str] = Counter()
+"""How many sockets each has on this process: an owner, or an address where nobody is known."""
 
 
 class Bucket:
@@ -75,13 +89,25 @@ class Receiver(AsyncWebsocketConsumer):
         self._bare = ""
         self._feed = Feed("")
         self._following: asyncio.Task[None] | None = None
+        self._unread = Unread(asyncio.get_running_loop().time())
+        self._acked = asyncio.Event()
+        self._whose = ""
+        self._given_up = False
 
     async def __call__(self, *args: Any) -> None:
+        self._main = asyncio.current_task()
         try:
             await super().__call__(*args)
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
         finally:
             # Not disconnect(): a socket may also end in the middle of a frame, by an error or a cancellation.
             self._over = True
+            if self._whose:
+                _sockets[self._whose] -= 1
+                if not _sockets[self._whose]:
+                    del _sockets[self._whose]
             if self._following:
                 self._following.cancel()
             await self._feed.aclose()
@@ -89,8 +115,42 @@ class Receiver(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self._feed = Feed(await owner_of_scope(self.scope))
         await self.accept()
-        await self.send(hello_frame())
+        if not self._room_for_a_socket():
+            # Not before it is accepted: a browser would not tell its page why it was not.
+            await self._abuse(TOO_MANY)
+            return
+        await self._say(hello_frame())
         self._following = asyncio.create_task(self._follow())
+
+    def _room_for_a_socket(self) -> bool:
+        """Return whether this one may be, and count it."""
+        most, whose = registry.conf().max_sockets, self._feed.owner
+        if whose.startswith("socket:"):
+            # Nobody is known. Behind one address there may be many; a server on a file has none.
+            most, whose = most * 10, str((self.scope.get("client") or [""])[0])
+        if not whose:
+            return True
+        if _sockets[whose] >= most:
+            return False
+        _sockets[whose] += 1
+        self._whose = whose
+        return True
+
+    async def _say(self, frame: str) -> None:
+        """Send a frame, and count it as long as the client may not have read it."""
+        if self._over:
+            return
+        if self._unread.sent(len(frame), asyncio.get_running_loop().time()) > MOST:
+            await self._abuse(COME_BACK)
+            return
+        try:
+            async with asyncio.timeout(SEND_MOST):
+                await self.base_send({"type": "websocket.send", "text": frame})
+        except TimeoutError:
+            # It would not take a close either.
+            self._over = self._given_up = True
+            if self._main:
+                self._main.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._over:
@@ -103,7 +163,7 @@ class Receiver(AsyncWebsocketConsumer):
         elif text_data is None:
             self._binary_frames += 1
             refusal = BadFrame("Expected a text frame with a JSON object, got a binary frame.")
-            await self.send(error_frame(refusal.code, str(refusal), None))
+            await self._say(error_frame(refusal.code, str(refusal), None))
             if self._binary_frames >= STRIKES:
                 await self._abuse(NO_TEXT)
         else:
@@ -123,16 +183,16 @@ class Receiver(AsyncWebsocketConsumer):
             ref = action.ref
             answer = await self._act(action)
             if answer:
-                await self.send(answer)
+                await self._say(answer)
         except Refused as refusal:
-            await self.send(error_frame(refusal.code, str(refusal), ref or ref_of(text)))
+            await self._say(error_frame(refusal.code, str(refusal), ref or ref_of(text)))
             if isinstance(refusal, BadFrame):
                 self._bad_frames = bad_frames + 1
                 if self._bad_frames >= STRIKES:
                     await self._abuse(TOO_MUCH)
         except Exception:
             logger.exception("A frame of %s could not be answered.", self._feed.owner)
-            await self.send(error_frame("unavailable", "Something went wrong on our side. Try again later.", ref))
+            await self._say(error_frame("unavailable", "Something went wrong on our side. Try again later.", ref))
 
     async def _act(self, action: Action) -> str | None:
         """Return the frame that answers."""
@@ -154,6 +214,9 @@ class Receiver(AsyncWebsocketConsumer):
                 return jobs_frame(await self._feed.watch_all(), _now(), ref)
             case Ping():
                 return pong_frame(ref)
+            case Ack():
+                self._unread.ack(action.ack)
+                self._acked.set()
         return None
 
     async def _start(self, action: Start) -> Answer:
@@ -188,12 +251,26 @@ class Receiver(AsyncWebsocketConsumer):
         try:
             while not self._over:
                 if await feed.news():
+                    # Meanwhile the newest of each job waits, and no more.
+                    await self._let_read()
                     async with feed.turn:
                         for frame in frames(await feed.fetch()):
-                            await self.send(frame)
+                            await self._say(with_ack(frame, self._unread.ask()))
         except Exception as trouble:
             # The server knows that the client is gone, and is about to say so.
             logger.debug("Could not send to %s: %r", feed.owner, trouble)
+
+    async def _let_read(self) -> None:
+        """Give the client time to read what it was sent; send it away if it does not."""
+        if self._unread.slow:
+            await asyncio.sleep(SLOW_PACE)
+        try:
+            async with asyncio.timeout(PATIENCE if self._unread.held else None):
+                while self._unread.held:
+                    self._acked.clear()
+                    await self._acked.wait()
+        except TimeoutError:
+            await self._abuse(COME_BACK)
 
 
 def _answer(kind: str, answer: Answer, ref: str | None) -> str:

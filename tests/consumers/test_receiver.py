@@ -11,8 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from progrock import jobs, registry
+from progrock.consumers import receiver
 from progrock.consumers.receiver import Bucket, Receiver
-from progrock.feed import PACE
+from progrock.consumers.unread import HOLD
+from progrock.feed import PACE, Feed
 from progrock.models import Job
 from progrock.protocol import Snapshot, State, encode
 from progrock.schema import protocol
@@ -29,7 +31,7 @@ SCHEMA = Draft202012Validator({**protocol(), "anyOf": [{"$ref": "#/$defs/Server"
 class Socket:
     """A server's side of one socket, whose sending may block or fail."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, scope: dict[str, Any] | None = None) -> None:
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.frames: list[dict[str, Any]] = []
         self.closed: int | None = None
@@ -38,7 +40,7 @@ class Socket:
         self.gate.set()
         self.consumer = Receiver()
         self.inbox.put_nowait({"type": "websocket.connect"})
-        self.task = run(self.consumer({"type": "websocket"}, self.inbox.get, self._send))
+        self.task = run(self.consumer({"type": "websocket", **(scope or {})}, self.inbox.get, self._send))
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self.gate.wait()
@@ -48,6 +50,10 @@ class Socket:
             self.frames.append(json.loads(message["text"]))
         elif message["type"] == "websocket.close":
             self.closed = message["code"]
+
+    @property
+    def feed(self) -> Feed:
+        return self.consumer._feed
 
     def say(self, frame: object) -> None:
         text = frame if isinstance(frame, str) else json.dumps(frame)
@@ -157,6 +163,118 @@ async def test_updates_are_newest_wins_and_at_most_ten_a_second(socket: Socket) 
     seqs = [frame["seq"] for frame in socket.of("update")]
     assert seqs == sorted(set(seqs))
     assert len(seqs) <= 8
+
+
+def heavy(seq: int, job: str = "j", state: State = State.RUNNING) -> Update:
+    """An update of 100 kB."""
+    snapshot = Snapshot(job, "s", "t", state, created=0, seq=seq, result="x" * 100_000)
+    return Update("o", job, seq, snapshot.complete, encode(snapshot))
+
+
+async def flood(socket: Socket, wanted: Callable[[], object], job: str = "j") -> int:
+    """Tell of a job until something is so; return the last seq."""
+    seq = 0
+
+    def tell() -> object:
+        nonlocal seq
+        seq += 1
+        socket.feed.deliver(heavy(seq, job))
+        return wanted()
+
+    await until(tell)
+    return seq
+
+
+async def test_who_stops_saying_what_it_reads_is_sent_no_more_and_then_the_newest(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("progrock.feed.PACE", 0.005)
+    await flood(socket, lambda: any("ack" in frame for frame in socket.of("update")))
+    socket.say({"action": "ack", "ack": next(frame["ack"] for frame in socket.of("update") if "ack" in frame)})
+    await until(lambda: socket.consumer._unread.says)
+    await flood(socket, lambda: socket.consumer._unread.held)
+    sent = len(socket.of("update"))
+    assert sent * 100_000 < 2 * HOLD
+    last = [heavy(10_000 + n, job, State.SUCCEEDED) for job in ("j", "k") for n in range(2)]
+    for each in last:
+        socket.feed.deliver(each)
+    await asyncio.sleep(0.1)
+    assert len(socket.of("update")) == sent
+    assert len(socket.feed._waiting) == 2
+    numbers = [frame["ack"] for frame in socket.of("update") if "ack" in frame]
+    socket.say({"action": "ack", "ack": numbers[-1]})
+    # Of two jobs, the end of each.
+    frame = await socket.hear("updates")
+    assert {(each["job"], each["seq"], each["complete"]) for each in frame["updates"]} == {
+        ("j", 10_001, True),
+        ("k", 10_001, True),
+    }
+    assert socket.closed is None
+
+
+async def test_who_does_not_read_on_is_sent_away(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progrock.feed.PACE", 0.005)
+    monkeypatch.setattr("progrock.consumers.receiver.PATIENCE", 0.1)
+    await flood(socket, lambda: any("ack" in frame for frame in socket.of("update")))
+    socket.say({"action": "ack", "ack": next(frame["ack"] for frame in socket.of("update") if "ack" in frame)})
+    await flood(socket, lambda: socket.closed)
+    assert socket.closed == 4013
+    assert sum(len(json.dumps(frame)) for frame in socket.frames) < 3 * HOLD
+
+
+async def test_who_never_says_what_it_reads_is_slowed_and_not_sent_away(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("progrock.feed.PACE", 0.005)
+    await flood(socket, lambda: socket.consumer._unread.slow)
+    sent = len(socket.of("update"))
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 1.5
+    seq = await flood(socket, lambda: loop.time() > end)
+    assert 1 <= len(socket.of("update")) - sent <= 3
+    assert socket.closed is None
+    await until(lambda: socket.of("update")[-1]["seq"] >= seq)
+
+
+async def test_who_asks_for_more_than_anybody_reads_is_sent_away(
+    socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def many(*, owner: str) -> list[Snapshot]:
+        return [Snapshot("j", "s", "t", State.RUNNING, created=0, seq=5, message="x" * 500_000)]
+
+    monkeypatch.setattr(jobs, "alist_mine", many)
+    for _ in range(20):
+        socket.say({"action": "list"})
+    await until(lambda: socket.closed == 4013)
+    assert len(socket.of("jobs")) <= 8
+
+
+async def test_a_server_that_cannot_send_gives_the_socket_up(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progrock.consumers.receiver.SEND_MOST", 0.05)
+    socket.gate.clear()
+    socket.feed.deliver(update(1))
+    await asyncio.wait([socket.task], timeout=5)
+    # In order: a server that is told of an error logs it.
+    assert (socket.task.done(), socket.task.cancelled(), socket.task.exception()) == (True, False, None)
+    assert not hub()._sinks
+
+
+async def test_an_owner_has_so_many_sockets_and_then_others_again(tasks: Run, settings: Any) -> None:
+    settings.PROGROCK = settings.PROGROCK | {"MAX_SOCKETS": 1}
+    sockets = [Socket(tasks, {"client": ["10.0.0.1", n]}) for n in range(10)]
+    for each in sockets:
+        await each.hear("hello")
+    eleventh, elsewhere = Socket(tasks, {"client": ["10.0.0.1", 99]}), Socket(tasks, {"client": ["10.0.0.2", 99]})
+    await until(lambda: eleventh.closed == 4429)
+    assert eleventh.frames == []
+    await elsewhere.hear("hello")
+    sockets[0].inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    await asyncio.wait([sockets[0].task], timeout=5)
+    again = Socket(tasks, {"client": ["10.0.0.1", 100]})
+    await again.hear("hello")
+    for each in (eleventh, elsewhere, again, *sockets[1:]):
+        each.inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    await until(lambda: not receiver._sockets)
 
 
 async def test_an_update_that_an_answer_has_overtaken_is_dropped(socket: Socket, remote: Remote) -> None:
