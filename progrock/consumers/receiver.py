@@ -46,7 +46,7 @@ NO_TEXT, TOO_MUCH, TOO_LONG, COME_BACK, TOO_MANY = 4003, 4008, 4009, 4013, 4429
 PATIENCE = 30.0
 """Seconds that a client has to read what it was sent, if that is much: a phone in a tunnel comes back within them."""
 SEND_MOST = 10.0
-"""Seconds that the server may take to take a frame, where it waits for the client; longer, and nobody is there."""
+"""Seconds that the server may need to take a frame, where it waits for the client: longer, and nobody is there."""
 SLOW_PACE = 1.0
 """Seconds between two sendings to a client that may be behind and does not say."""
 
@@ -93,6 +93,9 @@ class Receiver(AsyncWebsocketConsumer):
         self._acked = asyncio.Event()
         self._whose = ""
         self._given_up = False
+        # Since when a frame is being sent, and who looks whether that takes too long.
+        self._sending: float | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     async def __call__(self, *args: Any) -> None:
         self._main = asyncio.current_task()
@@ -108,6 +111,8 @@ class Receiver(AsyncWebsocketConsumer):
                 _sockets[self._whose] -= 1
                 if not _sockets[self._whose]:
                     del _sockets[self._whose]
+            if self._looking:
+                self._looking.cancel()
             if self._following:
                 self._following.cancel()
             await self._feed.aclose()
@@ -140,17 +145,32 @@ class Receiver(AsyncWebsocketConsumer):
         """Send a frame, and count it as long as the client may not have read it."""
         if self._over:
             return
-        if self._unread.sent(len(frame), asyncio.get_running_loop().time()) > MOST:
+        loop = asyncio.get_running_loop()
+        self._sending = loop.time()
+        if self._unread.sent(len(frame), self._sending) > MOST:
             await self._abuse(COME_BACK)
             return
-        try:
-            async with asyncio.timeout(SEND_MOST):
-                await self.base_send({"type": "websocket.send", "text": frame})
-        except TimeoutError:
-            # It would not take a close either.
-            self._over = self._given_up = True
-            if self._main:
-                self._main.cancel()
+        if self._looking is None:
+            self._looking = loop.call_later(SEND_MOST, self._look)
+        await self.base_send({"type": "websocket.send", "text": frame})
+        self._sending = None
+
+    def _look(self) -> None:
+        """Give the socket up if the server has been sending a frame for long: it waits for who is not there.
+
+        Now and then, and not by a timer for each frame, which would cost as much as all else that we do to send it.
+        """
+        self._looking = None
+        loop = asyncio.get_running_loop()
+        if self._over or self._sending is None:
+            return
+        if loop.time() - self._sending < SEND_MOST:
+            self._looking = loop.call_later(SEND_MOST, self._look)
+            return
+        # It would not take a close either.
+        self._over = self._given_up = True
+        if self._main:
+            self._main.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._over:
@@ -251,8 +271,9 @@ class Receiver(AsyncWebsocketConsumer):
         try:
             while not self._over:
                 if await feed.news():
-                    # Meanwhile the newest of each job waits, and no more.
-                    await self._let_read()
+                    if self._unread.slow or self._unread.held:
+                        # Meanwhile the newest of each job waits, and no more.
+                        await self._let_read()
                     async with feed.turn:
                         for frame in frames(await feed.fetch()):
                             await self._say(with_ack(frame, self._unread.ask()))
@@ -265,7 +286,7 @@ class Receiver(AsyncWebsocketConsumer):
         if self._unread.slow:
             await asyncio.sleep(SLOW_PACE)
         try:
-            async with asyncio.timeout(PATIENCE if self._unread.held else None):
+            async with asyncio.timeout(PATIENCE):
                 while self._unread.held:
                     self._acked.clear()
                     await self._acked.wait()

@@ -249,14 +249,16 @@ async def test_who_asks_for_more_than_anybody_reads_is_sent_away(
     assert len(socket.of("jobs")) <= 8
 
 
-async def test_a_server_that_cannot_send_gives_the_socket_up(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.consumers.receiver.SEND_MOST", 0.05)
+async def test_a_server_that_cannot_send_gives_the_socket_up(tasks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "SEND_MOST", 0.05)
+    socket = Socket(tasks)
+    await socket.hear("hello")
     socket.gate.clear()
     socket.feed.deliver(update(1))
     await asyncio.wait([socket.task], timeout=5)
     # In order: a server that is told of an error logs it.
     assert (socket.task.done(), socket.task.cancelled(), socket.task.exception()) == (True, False, None)
-    assert not hub()._sinks
+    assert not receiver._sockets
 
 
 async def test_an_owner_has_so_many_sockets_and_then_others_again(tasks: Run, settings: Any) -> None:

@@ -72,7 +72,7 @@ def test_who_does_not_say_is_slowed_and_forgiven_after_a_minute_or_two() -> None
         unread.sent(1, n * HORIZON + n)
         slow.append(unread.slow)
     assert slow == [True, True, False]
-    assert (unread.held, unread.bytes) == (False, 2)
+    assert (unread.held, unread.bytes) == (False, 1)
 
 
 def test_what_is_asked_is_kept_within_bounds() -> None:
