@@ -146,11 +146,14 @@ class Feed:
         :param within: seconds to wait at most; without, for as long as it takes.
         :returns: whether there is.
         """
-        try:
-            async with asyncio.timeout(within):
-                await self._news.wait()
-        except TimeoutError:
-            return False
+        if within is None:
+            await self._news.wait()
+        else:
+            try:
+                async with asyncio.timeout(within):
+                    await self._news.wait()
+            except TimeoutError:
+                return False
         pause = self._fetched + PACE - asyncio.get_running_loop().time()
         if pause > 0:  # a sleep of nothing is a turn of the event loop
             await asyncio.sleep(pause)
