@@ -6,8 +6,8 @@ import { frames, snapshot } from './fixtures.js';
 
 test('the snapshots of the protocol page are read whole', () => {
   const updates = frames('server', 'update');
-  assert.equal(updates.length, 3);
-  for (const { type, journal, ...update } of updates) assert.deepEqual({ ...readSnapshot(update) }, update);
+  assert.ok(updates.length > 2);
+  for (const { type, journal, ack, ...update } of updates) assert.deepEqual({ ...readSnapshot(update) }, update);
 });
 
 test('what cannot be ordered or shown is refused', () => {
