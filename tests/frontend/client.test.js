@@ -2,59 +2,25 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { ProgRock } from '../../frontend/static/progrock/client.js';
+import { FakeSocket, forget, settle, sockets } from './fakes.js';
 import { examples, frames, snapshot } from './fixtures.js';
 
 const JOB = snapshot().job;
 const QUIET = frames('server', 'hello')[0].quiet;
 
-/** @type {FakeSocket[]} */
-let sockets;
 let client;
-
-class FakeSocket {
-  constructor(url) {
-    this.url = url;
-    this.sent = [];
-    this.closed = false;
-    sockets.push(this);
-  }
-  send(text) {
-    this.sent.push(JSON.parse(text));
-  }
-  close() {
-    this.closed = true;
-  }
-  /** The server says something. */
-  say(...said) {
-    for (const frame of said) this.onmessage({ data: typeof frame === 'string' ? frame : JSON.stringify(frame) });
-  }
-  hello() {
-    this.say(...frames('server', 'hello'));
-    return this;
-  }
-  die(code = 1006) {
-    this.onclose({ code });
-  }
-  asked(action) {
-    return this.sent.filter((frame) => frame.action === action);
-  }
-}
 
 const socket = () => sockets.at(-1);
 /** A client for which there is nothing but websockets. */
 const connect = (options) =>
   new ProgRock('ws://test/prog/', { WebSocket: FakeSocket, fetch: async () => Response.error(), random: () => 0.5, now: Date.now, ...options });
-/** Let promises that are settled be seen; no time passes. */
-const settle = async () => {
-  for (let i = 0; i < 10; i += 1) await Promise.resolve();
-};
 const pass = (ms) => mock.timers.tick(ms);
 const accept = (changes) => snapshot({ type: 'accepted', ...changes });
 
 beforeEach(() => {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
   mock.method(console, 'warn', () => {});
-  sockets = [];
+  forget();
   client = connect();
 });
 

@@ -95,7 +95,7 @@ export class ProgRock extends EventTarget {
       changed: () => this.#changed(),
       heard: (/** @type {Record<string, unknown>} */ frame) => this.#hear(frame),
     };
-    const locks = options.locks ?? globalThis.navigator?.locks;
+    const { locks = globalThis.navigator?.locks } = options;
     const name = options.who ?? who();
     this.#connection =
       locks && name
@@ -270,9 +270,9 @@ export class ProgRock extends EventTarget {
 
   /** Watch a job on the server's side. @param {string} job @returns {Promise<Snapshot>} */
   #look(job) {
+    this.#followed.set(job, this.#next());
     const asked = this.#questions.find('watch', job);
     if (asked) return asked.answer;
-    this.#followed.set(job, this.#next());
     const answer = this.#ask({ action: 'watch', job, after: this.#journals.get(job)?.after });
     answer.catch(({ code, message }) => {
       // What a list tells of is told of, whether its lines come or not.
@@ -387,7 +387,8 @@ export class ProgRock extends EventTarget {
     const question = this.#questions.get(frame.ref);
     if (!question || ANSWERS[question.frame.action] !== type) {
       // Not ours to place: it may still tell of a job, as an update does.
-      if (type === 'accepted' || type === 'snapshot') this.#keep(frame, false);
+      const told = type === 'jobs' && Array.isArray(frame.jobs) ? frame.jobs : [frame];
+      if (type !== 'pong') for (const each of told) this.#keep(each, false, frame);
       return;
     }
     this.#questions.settle(question);

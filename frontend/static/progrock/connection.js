@@ -33,7 +33,7 @@ import { socket } from './socket.js';
  * @property {new (url: string) => WebSocket} [WebSocket]
  * @property {new (url: string) => EventSource} [EventSource]
  * @property {typeof fetch} [fetch]
- * @property {LockManager} [locks]
+ * @property {LockManager | null} [locks] null: none
  * @property {new (name: string) => BroadcastChannel} [BroadcastChannel]
  * @property {() => number} [random]
  * @property {() => number} [now] a clock that does not jump, in milliseconds

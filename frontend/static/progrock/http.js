@@ -187,12 +187,20 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   const open = (Source) => {
     const source = new Source(new URL(updates(watched.keys(), listing), base).href);
     const limit = setTimeout(() => mute && end({ mute }), FIRST);
+    let spoke = false;
     source.onmessage = ({ data }) => {
       mute = false;
+      spoke = true;
       missed = 0;
       take(parse(data));
     };
-    source.onerror = () => end({ mute });
+    source.onerror = () => {
+      if (!spoke) return end({ mute });
+      // The server ends a stream now and then.
+      hush();
+      live = '';
+      soon ??= setTimeout(look, spread(2 * GAP, surroundings.random));
+    };
     return () => {
       clearTimeout(limit);
       source.close();

@@ -1,6 +1,7 @@
 // @ts-check
 // One connection for all tabs of a browser: the tab that holds a lock has it, the others ask through that tab.
 
+import { spread } from './backoff.js';
 import { Connection } from './connection.js';
 import { isObject } from './snapshot.js';
 
@@ -77,10 +78,11 @@ export class Tabs {
   close(reason) {
     clearTimeout(this.#patience);
     if (!this.#connection) this.#post({ ask: 'bye' });
+    const connection = this.#connection;
+    this.#connection = null;
+    connection?.close('');
     this.#hold?.abort();
     this.#hold = null;
-    this.#connection?.close('');
-    this.#connection = null;
     this.#channel?.close();
     this.#channel = null;
     this.#become('closed', null, reason);
@@ -103,7 +105,7 @@ export class Tabs {
   #ask(ask) {
     if (this.#connection) return;
     this.#post({ ask });
-    this.#patience ??= setTimeout(() => this.#want(true), PATIENCE);
+    this.#patience ??= setTimeout(() => this.#want(true), spread(PATIENCE, this.#surroundings.random));
   }
 
   /** Wait for the lock, or take it. @param {boolean} steal */
