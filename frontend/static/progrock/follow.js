@@ -60,8 +60,9 @@ export function follow(client, job) {
       const value = fresh;
       fresh = null;
       if (value && !signal.aborted) return { value, done: false };
+      const error = signal.aborted ? null : failure;
       end();
-      if (failure && !last?.complete) throw failure;
+      if (error) throw error;
       return { value: undefined, done: true };
     },
     async return() {
