@@ -23,7 +23,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_has_the_browser_files_and_nothing_of_the_demo(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    shipped = {f"progrock/static/progrock/{path.name}" for path in (ROOT / "frontend/static/progrock").iterdir()}
+    browser = ROOT / "frontend/static/progrock"
+    shipped = {f"progrock/static/progrock/{path.relative_to(browser)}" for path in browser.rglob("*.*")}
+    assert "progrock/static/progrock/types/progrock.d.ts" in shipped
     shipped |= {f"progrock/services/presets/{path.name}" for path in (ROOT / "progrock/services/presets").iterdir()}
     assert shipped <= names
     assert "progrock/services/presets/scrapyd.toml" in names

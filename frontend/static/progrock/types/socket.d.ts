@@ -1,0 +1,14 @@
+/**
+ * The frame in a text, or an empty one.
+ *
+ * @param {unknown} text
+ * @returns {Record<string, unknown>}
+ */
+export function parse(text: unknown): Record<string, unknown>;
+/**
+ * @param {URL} endpoint
+ * @param {import('./connection.js').Told} told
+ * @param {import('./connection.js').Surroundings} surroundings
+ * @returns {import('./connection.js').Way}
+ */
+export function socket(endpoint: URL, told: import("./connection.js").Told, surroundings: import("./connection.js").Surroundings): import("./connection.js").Way;
