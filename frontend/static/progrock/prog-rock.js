@@ -161,7 +161,7 @@ export class ProgRockElement extends HTMLElement {
     // What is over stays as the page has it.
     this.#watching = !first?.complete || this.hasAttribute('journal');
     if (!this.#watching) return;
-    this.#add(/** @type {any} */ (this.#client).lines?.(job) ?? []);
+    this.#add(this.#client.lines(job));
     this.#client.watch(job).then(
       (snapshot) => snapshot.job === this.#job && this.#show(snapshot),
       () => {}, // told by `refused`

@@ -66,7 +66,9 @@ export class ProgRockToastsElement extends HTMLElement {
   connectedCallback() {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    const client = (this.#client = ProgRock.shared(this.getAttribute('src') ?? undefined));
+    // Who wants to be notified is, however long nobody looks at the page.
+    const background = this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted';
+    const client = (this.#client = ProgRock.shared(this.getAttribute('src') ?? undefined, { background }));
     client.addEventListener('snapshot', this.#onSnapshot, { signal });
     document.addEventListener('visibilitychange', this.#onVisibility, { signal });
     this.#ticking = setInterval(this.#tick, 500);
