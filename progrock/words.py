@@ -44,12 +44,10 @@ WORDS = (
     gettext_noop("Cancel"),
     gettext_noop("Retry"),
     gettext_noop("{action} once connected"),
-    gettext_noop("Could not be cancelled."),
-    gettext_noop("Could not be tried again."),
+    gettext_noop("That did not work"),
     gettext_noop("The server does not know this job."),
     gettext_noop("Open the file"),
     gettext_noop("Journal"),
-    gettext_noop("Your jobs could not be listed."),
     gettext_noop("Dismiss"),
 )
 """In English, which is what a page without them gets. `{time}` and the like are replaced in the browser."""

@@ -1,8 +1,7 @@
 // @ts-check
 // <prog-rock-jobs src="/prog/">: my jobs, newest first, each a <prog-rock> that stays where it is.
 
-import { ProgRock } from './client.js';
-import { element, slot, ProgRockElement } from './prog-rock.js';
+import { ProgRockElement, clientOf, define, element, slot } from './prog-rock.js';
 import { style } from './style.js';
 import { say } from './words.js';
 
@@ -24,7 +23,7 @@ export class ProgRockJobsElement extends HTMLElement {
   }
 
   connectedCallback() {
-    const client = ProgRock.shared(this.getAttribute('src') ?? undefined);
+    const client = clientOf(this);
     this.#listening = new AbortController();
     client.addEventListener('snapshot', this.#onSnapshot, { signal: this.#listening.signal });
     client.list().then(
@@ -35,7 +34,7 @@ export class ProgRockJobsElement extends HTMLElement {
         this.#refused.textContent = '';
       },
       (error) => {
-        this.#refused.textContent = `${say('Your jobs could not be listed.')} ${error.message}`;
+        this.#refused.textContent = `${say('That did not work')}. ${error.message}`;
       },
     );
     this.#count();
@@ -96,4 +95,4 @@ export class ProgRockJobsElement extends HTMLElement {
   }
 }
 
-if (!customElements.get('prog-rock-jobs')) customElements.define('prog-rock-jobs', ProgRockJobsElement);
+define('prog-rock-jobs', ProgRockJobsElement);

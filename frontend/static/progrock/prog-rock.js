@@ -34,6 +34,12 @@ export function slot(name, ...fallback) {
   return made;
 }
 
+/** A page may have two copies of a module. @param {string} name @param {CustomElementConstructor} type */
+export const define = (name, type) => customElements.get(name) ?? customElements.define(name, type);
+
+/** @param {HTMLElement} host @param {import('./client.js').Options} [options] */
+export const clientOf = (host, options) => ProgRock.shared(host.getAttribute('src') ?? undefined, options);
+
 /** All that it takes and shows is in docs/reference/elements.md. */
 export class ProgRockElement extends HTMLElement {
   static observedAttributes = ['job', 'src'];
@@ -81,10 +87,7 @@ export class ProgRockElement extends HTMLElement {
     const root = this.attachShadow({ mode: 'open' });
     root.adoptedStyleSheets = [style()];
     this.#bar.role = 'progressbar';
-    this.#bar.ariaValueMin = '0';
-    this.#bar.ariaValueMax = '100';
     this.#live.role = 'status';
-    this.#live.ariaLive = 'polite';
     this.#button.type = 'button';
     this.#button.addEventListener('click', () => {
       if (this.#offer && this.#button.ariaDisabled !== 'true') this[this.#offer]();
@@ -137,8 +140,7 @@ export class ProgRockElement extends HTMLElement {
     // The page may show another job by now.
     if (this.#job !== job) return;
     this.#asking = false;
-    const failed = action === 'cancel' ? say('Could not be cancelled.') : say('Could not be tried again.');
-    if (answer instanceof Error) this.#refusal = `${failed} ${answer.message}`;
+    if (answer instanceof Error) this.#refusal = `${say('That did not work')}. ${answer.message}`;
     else if (answer.job !== job) return this.setAttribute('job', answer.job);
     this.#render();
   }
@@ -147,22 +149,22 @@ export class ProgRockElement extends HTMLElement {
     const job = this.getAttribute('job');
     if (!job) return;
     this.#job = job;
-    this.#client = ProgRock.shared(this.getAttribute('src') ?? undefined);
+    const client = (this.#client = clientOf(this));
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    this.#client.addEventListener('snapshot', this.#onSnapshot, { signal });
-    this.#client.addEventListener('state', this.#render, { signal });
-    this.#client.addEventListener('refused', this.#onRefused, { signal });
-    this.#client.addEventListener('lines', this.#onLines, { signal });
+    client.addEventListener('snapshot', this.#onSnapshot, { signal });
+    client.addEventListener('state', this.#render, { signal });
+    client.addEventListener('refused', this.#onRefused, { signal });
+    client.addEventListener('lines', this.#onLines, { signal });
     // Ages and times left go on while nothing comes.
     this.#ticking = setInterval(this.#render, 1000);
-    const first = this.#client.last(job)?.snapshot ?? this.#given(job);
+    const first = client.last(job)?.snapshot ?? this.#given(job);
     if (first) this.#show(first);
     // What is over stays as the page has it.
     this.#watching = !first?.complete || this.hasAttribute('journal');
     if (!this.#watching) return;
-    this.#add(this.#client.lines(job));
-    this.#client.watch(job).then(
+    this.#add(client.lines(job));
+    client.watch(job).then(
       (snapshot) => snapshot.job === this.#job && this.#show(snapshot),
       () => {}, // told by `refused`
     );
@@ -339,4 +341,4 @@ export class ProgRockElement extends HTMLElement {
   };
 }
 
-if (!customElements.get('prog-rock')) customElements.define('prog-rock', ProgRockElement);
+define('prog-rock', ProgRockElement);

@@ -1,8 +1,7 @@
 // @ts-check
 // <prog-rock-toasts src="/prog/">: tells once, on whatever page, what became of a job that nobody was looking at.
 
-import { ProgRock } from './client.js';
-import { element } from './prog-rock.js';
+import { clientOf, define, element } from './prog-rock.js';
 import { style } from './style.js';
 import { STATES, join, message, percent, say, status } from './words.js';
 
@@ -40,7 +39,7 @@ const seen = (job) =>
 
 /** All that it takes and shows is in docs/reference/elements.md. */
 export class ProgRockToastsElement extends HTMLElement {
-  /** @type {ProgRock | undefined} */ #client;
+  /** @type {import('./client.js').ProgRock | undefined} */ #client;
   /** @type {AbortController | undefined} */ #listening;
   /** @type {Map<string, Snapshot>} */ #open = new Map();
   /** Begun on another page. @type {Set<string>} */ #known = new Set();
@@ -68,7 +67,7 @@ export class ProgRockToastsElement extends HTMLElement {
     const { signal } = this.#listening;
     // Who wants to be notified is, however long nobody looks at the page.
     const background = this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted';
-    const client = (this.#client = ProgRock.shared(this.getAttribute('src') ?? undefined, { background }));
+    const client = (this.#client = clientOf(this, { background }));
     client.addEventListener('snapshot', this.#onSnapshot, { signal });
     document.addEventListener('visibilitychange', this.#onVisibility, { signal });
     this.#ticking = setInterval(this.#tick, 500);
@@ -214,4 +213,4 @@ export class ProgRockToastsElement extends HTMLElement {
   }
 }
 
-if (!customElements.get('prog-rock-toasts')) customElements.define('prog-rock-toasts', ProgRockToastsElement);
+define('prog-rock-toasts', ProgRockToastsElement);
