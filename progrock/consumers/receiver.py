@@ -175,6 +175,7 @@ class Receiver(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._over:
             return  # frames that were on their way when we closed
+        self._unread.heard()
         frame = (bytes_data or b"") if text_data is None else text_data.encode()
         if not self._frames.take():
             await self._abuse(TOO_MUCH)

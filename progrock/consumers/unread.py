@@ -14,7 +14,8 @@ SLOW = 1024 * 1024
 MOST = 4 * 1024 * 1024
 """Bytes with which any client is sent away: what is more than that is not for a person to look at."""
 HORIZON = 60.0
-"""Seconds after which what was sent has been read: servers ask for a pong every 20 s, and for 30 s at most."""
+"""Seconds after which a silent client has read what it was sent: servers ping it after 20 s, and wait for 20 or 30 more.
+One that says something is there, to them, whether it reads or not."""
 
 
 class Unread:
@@ -34,6 +35,7 @@ class Unread:
         self._asks: dict[int, int] = {}
         self._turned = now
         self._sent_then = 0
+        self._silent = True
 
     def sent(self, size: int, now: float) -> int:
         """Count a frame.
@@ -44,8 +46,14 @@ class Unread:
         """
         self._sent += size
         if now - self._turned > HORIZON:
-            self._read, self._sent_then, self._turned = max(self._read, self._sent_then), self._sent, now
+            if self._silent:
+                self._read = max(self._read, self._sent_then)
+            self._sent_then, self._turned, self._silent = self._sent, now, True
         return self.bytes
+
+    def heard(self) -> None:
+        """Note that the client has said something."""
+        self._silent = False
 
     @property
     def bytes(self) -> int:

@@ -75,6 +75,14 @@ def test_who_does_not_say_is_slowed_and_forgiven_after_a_minute_or_two() -> None
     assert (unread.held, unread.bytes) == (False, 1)
 
 
+def test_who_talks_and_does_not_say_what_it_reads_is_not_forgiven() -> None:
+    unread = Unread(0)
+    for n in range(100):
+        unread.heard()
+        unread.sent(1_000, n * HORIZON)
+    assert unread.bytes == 100_000
+
+
 def test_what_is_asked_is_kept_within_bounds() -> None:
     unread = Unread(0)
     for _ in range(1_000):
