@@ -14,7 +14,7 @@ SLOW = 1024 * 1024
 MOST = 4 * 1024 * 1024
 """Bytes with which any client is sent away: what is more than that is not for a person to look at."""
 HORIZON = 60.0
-"""Seconds after which a silent client has read what it was sent: servers ping it after 20 s, and wait for 20 or 30 more.
+"""Seconds after which a silent client has read what it was sent: servers ping it after 20 s, and wait for 20 or 30.
 One that says something is there, to them, whether it reads or not."""
 
 
