@@ -208,6 +208,17 @@ async def test_a_frame_is_not_longer_than_clients_take(
     assert max(map(len, told)) < 1_000_000
 
 
+async def test_no_frame_is_longer_than_clients_take(world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "alist_mine", none)
+    await feed.watch_all()
+    many = [Snapshot(str(i), "s", "t", State.RUNNING, created=0, seq=1, result="x" * 100_000) for i in range(12)]
+    await updates.publish([("me", each) for each in many])
+    told = list(frames(await feed.next(1)))
+    assert len(told) == 3
+    assert max(map(len, told)) < 600_000
+    assert [each["job"] for frame in told for each in json.loads(frame)["updates"]] == [str(i) for i in range(12)]
+
+
 async def test_whatever_is_lost_or_doubled_or_cut_the_journal_has_no_gap_and_nothing_goes_back(world: World) -> None:
     chance = random.Random(6)
     seen: dict[int, str] = {}
