@@ -2,6 +2,8 @@
 export function element<T extends keyof HTMLElementTagNameMap>(tag: T, part: string, ...children: (Node | string)[]): HTMLElementTagNameMap[T];
 /** @param {string} [name] @param {Node[]} fallback */
 export function slot(name?: string, ...fallback: Node[]): HTMLSlotElement;
+export function define(name: string, type: CustomElementConstructor): void | CustomElementConstructor;
+export function clientOf(host: HTMLElement, options?: import("./client.js").Options): ProgRock;
 /** All that it takes and shows is in docs/reference/elements.md. */
 export class ProgRockElement extends HTMLElement {
     static observedAttributes: string[];
@@ -25,3 +27,4 @@ export type Line = {
     level: string;
     text: string;
 };
+import { ProgRock } from './client.js';
