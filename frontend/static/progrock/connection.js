@@ -60,7 +60,7 @@ const BETTER = 60_000;
 /** Frames a second, well below what the server calls abuse: a page may show hundreds of jobs. */
 const PACE = 80;
 /** Close codes by which the server, or a proxy before it, says to stay away for a while. */
-const AWAY = [1008, 1013, 4008, 4013];
+const AWAY = [1008, 1013, 4008, 4013, 4429];
 /** The close code by which the server says that the session ended. */
 const SESSION = 4401;
 
