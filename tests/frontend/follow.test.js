@@ -113,6 +113,21 @@ test('lines come before the snapshot that counts them, each once, and are kept',
   assert.deepEqual(client.lines('unknown'), []);
 });
 
+test('the same again, asked for after a silence, is no news; a cancel with the same seq is', async () => {
+  const seen = [];
+  client.addEventListener('snapshot', ({ detail }) => seen.push(detail.state));
+  client.watch(JOB);
+  socket().hello();
+  answer();
+  await pass(13_000);
+  assert.equal(socket().asked('watch').length, 2);
+  answer({ resume: 'recovered' });
+  assert.deepEqual(seen, ['running']);
+  client.cancel(JOB);
+  socket().say(snapshot({ type: 'snapshot', ref: socket().asked('cancel')[0].ref, state: 'cancelling' }));
+  assert.deepEqual(seen, ['running', 'cancelling']);
+});
+
 test('after a reconnect the cursor is sent, and what was missed comes', async () => {
   client.watch(JOB);
   socket().hello();

@@ -172,6 +172,19 @@ test('how the connection is, is the same in all tabs', async () => {
   assert.equal(sockets.length, 2);
 });
 
+test('a page that is opened after the end of a session has a new one, and brings the others back', async () => {
+  const first = await tab();
+  first.client.watch(JOB).catch(() => {});
+  socket().hello().die(4401);
+  await settle();
+  const second = await tab();
+  assert.equal(sockets.length, 2);
+  socket().hello();
+  await settle();
+  assert.deepEqual([first, second].map(({ client }) => client.connection.state), ['open', 'open']);
+  assert.deepEqual(socket().asked('watch').map(({ job }) => job), [JOB]);
+});
+
 test('a frozen tab that leads is noticed and replaced, and does no harm when it wakes', async () => {
   const [first, second, third] = [await tab(), await tab(), await tab()];
   socket().hello();

@@ -452,6 +452,9 @@ export class ProgRock extends EventTarget {
     if (lines.length || resume) {
       this.dispatchEvent(new CustomEvent('lines', { detail: { job, lines, reset: resume === 'reset', resume } }));
     }
-    if (better) this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
+    // The same again is an answer, but no news.
+    if (better && JSON.stringify(snapshot) !== JSON.stringify(held?.snapshot)) {
+      this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
+    }
   }
 }

@@ -21,11 +21,11 @@ const MOST = 100;
 /** @param {string} selector @returns {any} */
 const page = (selector) => globalThis.document?.querySelector(selector);
 
-/** Django's token against forged requests: from a form, the page's head, or the cookie. @returns {string} */
+/** Django's token against forged requests: from the cookie, which knows of a login elsewhere, a form, or the page's head. */
 const token = () =>
+  /(?:^|; )csrftoken=([^;]*)/.exec(globalThis.document?.cookie ?? '')?.[1] ||
   page('input[name=csrfmiddlewaretoken]')?.value ||
   page('meta[name=csrf-token]')?.content ||
-  /(?:^|; )csrftoken=([^;]*)/.exec(globalThis.document?.cookie ?? '')?.[1] ||
   '';
 
 /** How long the server wants to be left alone, in ms. @param {Response} response */

@@ -148,8 +148,8 @@ export class Tabs {
     if (from !== this.#leader) return;
     this.#trust();
     if (isObject(how) && (!to || to === this.#me)) {
-      Object.assign(this, how);
-      this.#listener.changed();
+      const { state, again, reason } = /** @type {any} */ (how);
+      this.#become(state, again, reason);
       if (this.state === 'open' && isObject(hello)) this.#listener.heard(hello);
     }
     if (!isObject(frame)) return;
@@ -209,6 +209,8 @@ export class Tabs {
     if (ask === 'bye') {
       for (const job of this.#watchers.keys()) this.#pass(from, { action: 'unwatch', job });
     } else if (ask === 'hi') {
+      // A page that has just been opened is of a new session.
+      if (this.reason === 'session') this.#connection?.connect();
       this.#tell(from);
     } else {
       if (isObject(ask)) this.#pass(from, /** @type {any} */ (ask));
