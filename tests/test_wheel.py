@@ -31,7 +31,8 @@ def test_it_has_the_browser_files_and_nothing_of_the_demo(wheel: Path) -> None:
     assert "progrock/services/presets/scrapyd.toml" in names
     assert {"progrock/py.typed", "progrock/migrations/0001_initial.py", "progrock/delay/memory.py"} <= names
     assert all(name.startswith(("progrock/", "django_progrock-")) for name in names)
-    assert "progrock/templates/progrock/ended.txt" in names
+    assert {"progrock/templates/progrock/ended.txt", "progrock/templatetags/progrock.py"} <= names
+    assert {f"progrock/locale/{lang}/LC_MESSAGES/django.mo" for lang in ("de", "es", "ar")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

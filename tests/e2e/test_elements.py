@@ -122,6 +122,28 @@ def element(page: Page, job: Snapshot) -> Locator:
     return page.locator(f'prog-rock[job="{job.job}"]')
 
 
+async def test_a_running_job_comes_along_to_every_page(page: Page, site: ServerProcess) -> None:
+    await page.goto(site.url)
+    await page.locator("#notes summary").click()
+    await page.fill("#length", "4")
+    await page.locator("#rock-out").click()
+    await expect(page.locator('#tracks [data-state="running"]')).to_have_count(1)
+    response = await page.goto(f"{site.url}/page/?of=mine&lang=de")
+    assert response
+    assert "Nachsehen, wie es läuft" in await response.text()
+    row = page.locator("prog-rock-jobs > prog-rock")
+    await expect(row).to_have_attribute("state", "running")
+    await expect(row).to_contain_text("Läuft")
+    await page.locator("a", has_text="Elsewhere").click()
+    toast = page.locator("prog-rock-toasts [part~=toast]")
+    await expect(toast).to_contain_text("Done", timeout=20_000)
+    await page.reload()
+    await expect(page.locator("prog-rock-toasts[src]")).to_be_attached()
+    await page.goto(f"{site.url}/page/?of=jobs")
+    await expect(page.locator("prog-rock-jobs")).to_have_attribute("complete", "1")
+    await expect(page.locator("prog-rock-jobs")).to_have_attribute("running", "0")
+
+
 async def test_the_first_snapshot_is_shown_before_anybody_was_asked(
     page: Page, stage: Stage, site: ServerProcess
 ) -> None:
