@@ -344,6 +344,27 @@ async def test_a_notification_is_shown_where_it_is_allowed(page: Page, stage: St
     assert await page.evaluate("shown.length") == 1
 
 
+async def test_whoever_comes_back_is_told_what_still_goes_on(page: Page, stage: Stage, site: ServerProcess) -> None:
+    await page.add_init_script(
+        """let hidden = false; Object.defineProperty(document, 'hidden', { get: () => hidden });
+        window.hide = (value) => { hidden = value; document.dispatchEvent(new Event('visibilitychange')) };"""
+    )
+    going, ending = stage.say(samples()[1]), stage.say(samples()[2])
+    await page.clock.install()
+    await show(page, site, "toasts")
+    await expect(page).to_have_title(BUSY)
+    toasts = page.locator("prog-rock-toasts [part~=toast]")
+    for away, told in ((30_000, 0), (90_000, 2)):
+        await page.evaluate("hide(true)")
+        await page.clock.fast_forward(away)
+        if told:
+            await finish(stage, ending)
+        await page.evaluate("hide(false)")
+        await expect(toasts).to_have_count(told)
+    await expect(toasts.filter(has_text=going.title)).to_contain_text("Still going, 42%")
+    await expect(toasts.filter(has_text=ending.title)).to_contain_text("Done")
+
+
 @pytest.mark.parametrize(("lang", "words"), [("de", "Läuft"), ("es", "En marcha"), ("ar", "قيد التنفيذ")])
 async def test_the_words_are_those_of_the_page(
     page: Page, stage: Stage, site: ServerProcess, lang: str, words: str

@@ -31,7 +31,6 @@ export class ProgRockJobsElement extends HTMLElement {
         // Another list may have asked before this one was there.
         for (const snapshot of jobs) this.#show(snapshot);
         this.#empty.hidden = this.#rows().length > 0;
-        this.#refused.textContent = '';
       },
       (error) => {
         this.#refused.textContent = `${say('That did not work')}. ${error.message}`;
@@ -54,6 +53,7 @@ export class ProgRockJobsElement extends HTMLElement {
 
   /** @param {Snapshot} snapshot */
   #show({ job, retry_of: before, created, complete }) {
+    this.#refused.textContent = '';
     if (before) this.#past.add(before);
     if (this.#past.has(job)) return;
     const rows = this.#rows();

@@ -152,10 +152,7 @@ export class ProgRockElement extends HTMLElement {
     const client = (this.#client = clientOf(this));
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    client.addEventListener('snapshot', this.#onSnapshot, { signal });
-    client.addEventListener('state', this.#render, { signal });
-    client.addEventListener('refused', this.#onRefused, { signal });
-    client.addEventListener('lines', this.#onLines, { signal });
+    for (const type of ['snapshot', 'lines', 'refused', 'state']) client.addEventListener(type, this.#hear, { signal });
     // Ages and times left go on while nothing comes.
     this.#ticking = setInterval(this.#render, 1000);
     const first = client.last(job)?.snapshot ?? this.#given(job);
@@ -197,25 +194,17 @@ export class ProgRockElement extends HTMLElement {
   }
 
   /** @param {Event} event */
-  #onSnapshot = (event) => {
-    const { detail } = /** @type {CustomEvent<Snapshot>} */ (event);
-    if (detail.job === this.#job) this.#show(detail);
-  };
-
-  /** @param {Event} event */
-  #onRefused = (event) => {
-    const { detail } = /** @type {CustomEvent<{job: string, code: string, message: string}>} */ (event);
+  #hear = (event) => {
+    const { type, detail } = /** @type {CustomEvent} */ (event);
+    if (type === 'state') return this.#render();
     if (detail.job !== this.#job) return;
-    this.#refusal = detail.code === 'not_found' ? say('The server does not know this job.') : detail.message;
-    this.#render();
-  };
-
-  /** @param {Event} event */
-  #onLines = (event) => {
-    const { job, lines, reset } = /** @type {CustomEvent<{job: string, lines: Line[], reset: boolean}>} */ (event).detail;
-    if (job !== this.#job) return;
+    if (type === 'snapshot') return this.#show(detail);
+    if (type === 'refused') {
+      this.#refusal = detail.code === 'not_found' ? say('The server does not know this job.') : detail.message;
+      return this.#render();
+    }
     const first = !this.#line;
-    const news = this.#add(lines, reset).filter(({ level }) => level === 'warning' || level === 'error');
+    const news = this.#add(detail.lines, detail.reset).filter(({ level }) => level === 'warning' || level === 'error');
     // What had been said before anybody looked is no news, nor is what goes well.
     if (!first && news.length) this.#live.textContent = news.map(({ text }) => text).join('\n');
   };

@@ -30,6 +30,9 @@ const claim = async (job) => {
   return navigator.locks ? navigator.locks.request(key(job), take) : take();
 };
 
+/** Whoever shows the list says why there is none. */
+const ignore = () => {};
+
 /** Whether the person can see that job. @param {string} job */
 const seen = (job) =>
   [...document.querySelectorAll('prog-rock')].some((shown) => {
@@ -81,7 +84,7 @@ export class ProgRockToastsElement extends HTMLElement {
           if (name.startsWith(key('')) && !listed.has(name)) delete storage[name];
         }
       },
-      () => {}, // whoever shows the list says so
+      ignore,
     );
   }
 
@@ -160,7 +163,8 @@ export class ProgRockToastsElement extends HTMLElement {
   #onVisibility = () => {
     if (document.hidden) return void (this.#left = Date.now());
     this.#tell();
-    if (Date.now() - this.#left > AWAY) this.#still(() => true);
+    // What is known here may be as old as the absence.
+    if (Date.now() - this.#left > AWAY) this.#client?.list().then(() => this.#still(() => true), ignore);
   };
 
   /** @param {Snapshot} snapshot @param {string} words */
