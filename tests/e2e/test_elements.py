@@ -161,6 +161,25 @@ async def test_the_first_snapshot_is_shown_before_anybody_was_asked(
     assert stage.asked == []
 
 
+async def test_an_element_that_is_moved_does_not_go_back_in_time(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1])
+    await show(page, site, "all")
+    shown = page.locator("main > prog-rock")
+    await expect(shown).not_to_have_attribute("snapshot", re.compile("."))
+    stage.say(msgspec.structs.replace(job, percent=77.0))
+    await expect(shown).to_have_attribute("progress", "77")
+    before = await shown.evaluate(
+        """element => new Promise((resolve) => {
+            const seen = [];
+            const watching = new MutationObserver(() => seen.push(element.getAttribute('progress')));
+            watching.observe(element, { attributes: true });
+            document.querySelector('h1').before(element);
+            element.addEventListener('progress', () => setTimeout(() => resolve(seen)));
+        })"""
+    )
+    assert set(before) == {"77"}
+
+
 async def test_what_is_over_is_not_asked_for(page: Page, stage: Stage, site: ServerProcess) -> None:
     for each in samples():
         stage.say(each)

@@ -198,7 +198,11 @@ export class ProgRockElement extends HTMLElement {
     const { type, detail } = /** @type {CustomEvent} */ (event);
     if (type === 'state') return this.#render();
     if (detail.job !== this.#job) return;
-    if (type === 'snapshot') return this.#show(detail);
+    if (type === 'snapshot') {
+      // What the page came with is old from here on, wherever in the page this is moved to.
+      this.removeAttribute('snapshot');
+      return this.#show(detail);
+    }
     if (type === 'refused') {
       this.#refusal = detail.code === 'not_found' ? say('The server does not know this job.') : detail.message;
       return this.#render();
