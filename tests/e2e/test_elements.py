@@ -40,6 +40,7 @@ class Stage:
         self.asked: list[dict[str, Any]] = []
         self.sockets: list[WebSocketRoute] = []
         self.silent = False
+        self.retried: Snapshot | None = None
 
     async def open(self, context: BrowserContext) -> None:
         await context.route_web_socket("**/prog/", self._take)
@@ -66,6 +67,9 @@ class Stage:
         elif action == "watch":
             answer = json.loads(protocol.answer_frame("snapshot", self.jobs[job], now, ref))
             socket.send(json.dumps({**answer, "resume": "reset", "journal": self.journals.get(job, [])}))
+        elif action == "retry" and self.retried:
+            self.say(self.retried)
+            socket.send(protocol.answer_frame("accepted", self.retried, now, ref))
         elif action == "cancel":
             self.say(msgspec.structs.replace(self.jobs[job], state=State.CANCELLING))
             socket.send(protocol.answer_frame("snapshot", self.jobs[job], now, ref))
@@ -312,6 +316,41 @@ async def test_what_the_person_saw_is_not_told(
     await expect(other.locator("prog-rock-toasts[src]")).to_be_attached()
     for each in (page, other):
         await expect(each.locator("prog-rock-toasts [part~=toast]")).to_have_count(0)
+
+
+async def test_nothing_is_kept_of_jobs_that_are_not_listed(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1])
+    await page.add_init_script("localStorage['progrock.untold.of-somebody-else'] = localStorage['theirs'] = ''")
+    await show(page, site, "toasts")
+
+    async def kept() -> bool:
+        names = await page.evaluate("Object.keys(localStorage).sort()")
+        return bool(names == [f"progrock.untold.{job.job}", "theirs"])
+
+    await until(kept)
+
+
+async def test_a_browser_that_keeps_nothing_still_tells(page: Page, stage: Stage, site: ServerProcess) -> None:
+    await page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('No.', 'SecurityError') } })"
+    )
+    job = stage.say(samples()[1])
+    await show(page, site, "toasts")
+    await expect(page).to_have_title(BUSY)
+    await finish(stage, job)
+    await expect(page.locator("prog-rock-toasts [part~=toast]")).to_contain_text("Done")
+
+
+async def test_a_retry_takes_the_row_of_what_it_tries_again(page: Page, stage: Stage, site: ServerProcess) -> None:
+    failed = stage.say(sample("Failed", State.FAILED, error=Failure("remote", "No.")))
+    await show(page, site, "all")
+    row = page.locator("prog-rock-jobs > prog-rock")
+    await expect(row).to_have_attribute("state", "failed")
+    stage.retried = sample("Failed again", State.RUNNING, retry_of=failed.job, attempt=2)
+    await row.get_by_role("button", name="Retry").click()
+    await expect(row).to_have_attribute("job", stage.retried.job)
+    await expect(row).to_contain_text("attempt 2")
+    await expect(row).to_have_attribute("state", "running")
 
 
 async def test_a_toast_waits_for_whom_is_at_it(page: Page, stage: Stage, site: ServerProcess) -> None:

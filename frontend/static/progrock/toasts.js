@@ -194,7 +194,7 @@ export class ProgRockToastsElement extends HTMLElement {
     const { toast } = this.#toasts.get(job) ?? {};
     if (!toast) return;
     this.#toasts.delete(job);
-    const inside = this.shadowRoot?.activeElement?.parentElement === toast;
+    const inside = toast.contains(this.shadowRoot?.activeElement ?? null);
     toast.remove();
     // The keyboard goes on to the next.
     if (inside) [...this.#toasts.values()].at(-1)?.toast.querySelector('button')?.focus();
