@@ -38,7 +38,8 @@ async def owner_of_request(request: HttpRequest) -> str | None:
 
 def owner_of(request: HttpRequest) -> str | None:
     """Return the same, where no event loop runs."""
-    return _owner(getattr(request, "user", None), request.session.get(_SESSION_KEY))
+    session = getattr(request, "session", None)
+    return _owner(getattr(request, "user", None), session.get(_SESSION_KEY) if session is not None else None)
 
 
 def ensure_owner(request: HttpRequest) -> None:

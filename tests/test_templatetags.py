@@ -253,6 +253,13 @@ def test_my_running_jobs_are_restored_on_any_page() -> None:
     ]
 
 
+def test_a_site_without_sessions_has_elements_too() -> None:
+    page = render(
+        "{% progrock_head %}{% progrock job %}{% progrock_jobs %}", RequestFactory().get("/"), job=uuid.uuid4()
+    )
+    assert len(page.all("prog-rock")) == len(page.all("prog-rock-jobs")) == 1
+
+
 def test_whoever_has_no_jobs_has_an_empty_list() -> None:
     assert render("{% progrock_jobs %}", a_request()).one("prog-rock-jobs") == {"src": "/prog/"}
     assert render("{% progrock_jobs %}").all("prog-rock") == []
@@ -261,7 +268,8 @@ def test_whoever_has_no_jobs_has_an_empty_list() -> None:
 async def test_where_an_event_loop_runs_it_takes_what_it_is_given() -> None:
     request = await sync_to_async(a_request)()
     row = await sync_to_async(a_row)(await sync_to_async(owner_of)(request))
-    page = render("{% progrock job %}{% progrock_jobs %}", request, job=row.pk)
+    page = render("{% progrock_head %}{% progrock job %}{% progrock_jobs %}", request, job=row.pk)
+    assert [each["name"] for each in page.all("meta")] == ["csrf-token"]
     assert page.one("prog-rock") == {"job": str(row.pk), "src": "/prog/"}
     known = await jobs.aget(row.pk, owner=row.owner)
     assert render("{% progrock job %}", request, job=known).snapshot()["title"] == "Lateralus"

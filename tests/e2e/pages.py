@@ -1,4 +1,4 @@
-"""Settings and URLs of a site with pages of its own, plain ones, that use the template tags."""
+"""The URLs of a site with pages of its own, plain ones, that use the template tags."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from django.template import RequestContext, Template
 from django.urls import path
 from django.utils import translation
 
-from config.settings import *  # noqa: F403
+from config import urls
+from progrock.access import ensure_owner
 from progrock.protocol import Failure, Snapshot, State
-
-ROOT_URLCONF = "tests.e2e.pages"
 
 PAGE = """{% load progrock static %}<!doctype html>
 <html lang="{{ lang }}" dir="{{ dir }}">
@@ -74,6 +73,8 @@ def samples() -> list[Snapshot]:
 
 def page(request: HttpRequest) -> HttpResponse:
     """Show what the query asks for: `of`, one of CONTENT; `lang`; `css`, a file of ours."""
+    # As most sites have it: tabs of one person share a connection.
+    ensure_owner(request)
     lang = request.GET.get("lang", "en")
     source = PAGE.replace("{% block content %}{% endblock %}", CONTENT[request.GET.get("of", "all")])
     context = {
@@ -87,14 +88,4 @@ def page(request: HttpRequest) -> HttpResponse:
         return HttpResponse(Template(source).render(RequestContext(request, context)))
 
 
-def _urls() -> list[Any]:
-    from config import urls
-
-    return [path("page/", page), *urls.urlpatterns]
-
-
-def __getattr__(name: str) -> Any:
-    # Settings are read before apps are there, URLs after: the project's can only be imported then.
-    if name == "urlpatterns":
-        return _urls()
-    raise AttributeError(name)
+urlpatterns = [path("page/", page), *urls.urlpatterns]

@@ -26,7 +26,7 @@ AXE = ROOT / "node_modules/axe-core/axe.min.js"
 
 @pytest.fixture(scope="session")
 def site(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    more = {"DJANGO_SETTINGS_MODULE": "tests.e2e.pages"}
+    more = {"DJANGO_SETTINGS_MODULE": "tests.e2e.pages_settings"}
     with ServerProcess(synth.url, tmp_path_factory.mktemp("pages"), more=more) as server:
         yield server
 
