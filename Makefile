@@ -18,13 +18,13 @@ HOST ?= 127.0.0.1
 BIN := .venv/bin
 export PORT HOST
 
-.PHONY: rock test test-waiting test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres remotes clean
+.PHONY: rock test test-waiting test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres nginx remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
-test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres remotes lint
+test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres nginx remotes lint
 	$(BIN)/npm --silent test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
@@ -133,6 +133,13 @@ postgres:
 			echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null && exit 0; fi; \
 	echo "The tests need PostgreSQL: sudo apt-get install postgresql" >&2; exit 1
+
+# Only the program is wanted: the tests' nginx has a folder and a port of its own.
+nginx:
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then echo "Installing nginx" && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx >/dev/null && exit 0; fi; \
+	echo "The tests need nginx: sudo apt-get install nginx" >&2; exit 1
 
 clean:
 	rm -rf .venv .venv-remotes node_modules var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
