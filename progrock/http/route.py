@@ -45,10 +45,12 @@ def route(**methods: View) -> View:
             trouble.say(logger, "A request is refused: %r", error)
             response = await problem(request, Unavailable("Expected a database that answers; it does not."))
         except Exception:
-            logger.exception("A request could not be answered: %s %s", request.method, request.path)
+            logger.exception("A request could not be answered: %a %a", request.method, request.path)
             response = await problem(request, Unavailable("Something went wrong on our side. Try again later."))
         # What is somebody's own is in no cache but theirs, and there only until it is asked for again.
         response.headers.setdefault("Cache-Control", "private, no-cache")
+        # What a service has said is in it, and is not for a browser to guess at.
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
         patch_vary_headers(response, ["Accept", "Cookie"])
         return response
 

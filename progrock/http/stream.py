@@ -79,7 +79,6 @@ def sent(request: HttpRequest, owner: str, events: Events) -> HttpResponseBase:
         # Not to be compressed either: what compresses, collects.
         "Cache-Control": "no-cache, no-transform",
         "X-Accel-Buffering": "no",
-        "X-Content-Type-Options": "nosniff",
     }
     if request.method == "HEAD":
         return HttpResponse(content_type=MEDIA_TYPE, headers=headers)

@@ -371,8 +371,11 @@ async def test_what_is_somebody_elses_is_not_there(caller: Caller, going: Remote
     assert (await caller.snapshot(job))["state"] in ("pending", "running")
 
 
-async def test_what_is_no_id_is_not_there_either(caller: Caller) -> None:
-    assert "got 'x'" in refused(await caller.get("jobs/x/"), 404, "not_found")
+@pytest.mark.parametrize("name", ["x", "%ff", "%00", "%0d%0aX-Evil:1", "..", "%F0%9F%8E%B8", "{}", "0" * 5_000])
+async def test_what_is_no_id_is_not_there_either(caller: Caller, name: str) -> None:
+    response = await caller.get(f"jobs/{name}/")
+    assert "Expected the id of a job" in refused(response, 404, "not_found")
+    assert response["X-Content-Type-Options"] == "nosniff"
 
 
 # Cancelling, trying again, and what came of it
