@@ -1,0 +1,54 @@
+"""What one owner may have of a process, and what remembering it costs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from django.db import OperationalError
+
+from progrock.exceptions import TooMany
+from progrock.http import bounds
+from tests.http.conftest import Caller, refused
+
+
+async def test_each_owner_has_starts_of_their_own() -> None:
+    for _ in range(5):
+        bounds.take_start("a")
+    with pytest.raises(TooMany):
+        bounds.take_start("a")
+    bounds.take_start("b")
+
+
+async def test_a_crowd_of_owners_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "OWNERS_MOST", 10)
+    for n in range(100):
+        bounds.take_start(f"owner {n}")
+    assert len(bounds._starts) == 10
+    assert "owner 99" in bounds._starts
+
+
+async def test_room_is_given_back_however_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "OPEN_MOST", 1)
+    with suppress(ZeroDivisionError), bounds.room("a"):
+        with pytest.raises(TooMany):
+            bounds.look("a")
+        with pytest.raises(TooMany), bounds.room("a"):
+            pass
+        raise ZeroDivisionError
+    bounds.look("a")
+    assert not bounds._open
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["jobs/", "jobs/x/", "jobs/x/stream", "updates?list=1"])
+async def test_a_session_that_cannot_be_read_is_said(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async def away(request: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("progrock.http.asked.owner_of_request", away)
+    response = await caller.get(path)
+    assert "database" in refused(response, 503, "unavailable")
+    assert response["Retry-After"] == "5"
