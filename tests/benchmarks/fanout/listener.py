@@ -160,6 +160,7 @@ async def _listen(folder: Path, ports: list[int], part: int, parts: int, plain: 
     await asyncio.gather(*map(connect, mine[:WARM]))
     await _say("warm")
     await asyncio.gather(*map(connect, mine[WARM:]))
+    answers = sum(socket.frames for socket in sockets)
     await _say("connected")
     # What is on its way when the last is published.
     still, before = 0, -1
@@ -168,7 +169,7 @@ async def _listen(folder: Path, ports: list[int], part: int, parts: int, plain: 
         before = len(heard)
         await asyncio.sleep(0.25)
     (folder / f"heard.{part}").write_bytes(heard.tobytes())
-    print(json.dumps({"frames": sum(socket.frames for socket in sockets)}), flush=True)
+    print(json.dumps({"frames": sum(socket.frames for socket in sockets) - answers}), flush=True)
 
 
 async def _say(word: str) -> None:
