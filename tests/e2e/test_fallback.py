@@ -16,7 +16,7 @@ from tests.e2e.wire import Wire
 
 SCRIPT = """async () => {
 const { ProgRock } = await import('/static/progrock/progrock.js');
-const client = ProgRock.shared('/prog/');
+const client = ProgRock.shared('/prog/', { who: 'me' });
 const seen = { snapshots: {}, lines: {}, wrong: [], resets: 0, states: [] };
 client.addEventListener('snapshot', ({ detail: { job, seq, state, complete, lines } }) => {
   const before = (seen.snapshots[job] ??= []).at(-1);
