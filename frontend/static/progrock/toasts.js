@@ -45,7 +45,6 @@ export class ProgRockToastsElement extends HTMLElement {
   /** @type {import('./client.js').ProgRock | undefined} */ #client;
   /** @type {AbortController | undefined} */ #listening;
   /** @type {Map<string, Snapshot>} */ #open = new Map();
-  /** Begun on another page. @type {Set<string>} */ #known = new Set();
   /** Ended, and nobody has been told. @type {Map<string, Snapshot>} */ #ended = new Map();
   /** @type {Map<string, {toast: HTMLElement, steps: number}>} */ #toasts = new Map();
   /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
@@ -71,13 +70,15 @@ export class ProgRockToastsElement extends HTMLElement {
     // Who wants to be notified is, however long nobody looks at the page.
     const background = this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted';
     const client = (this.#client = clientOf(this, { background }));
+    const before = Object.keys(storage);
     client.addEventListener('snapshot', this.#onSnapshot, { signal });
     document.addEventListener('visibilitychange', this.#onVisibility, { signal });
     this.#ticking = setInterval(this.#tick, 500);
     client.list().then(
       (jobs) => {
         for (const snapshot of jobs) this.#hear(snapshot);
-        this.#still((job) => this.#known.has(job));
+        // Begun on another page.
+        this.#still((job) => before.includes(key(job)));
         // What is not in the list is too old to matter, or of whoever used this browser before.
         const listed = new Set(jobs.map(({ job }) => key(job)));
         for (const name of Object.keys(storage)) {
@@ -107,10 +108,7 @@ export class ProgRockToastsElement extends HTMLElement {
   #hear(snapshot) {
     const { job, complete } = snapshot;
     if (!complete) {
-      if (!this.#open.has(job)) {
-        if (key(job) in storage) this.#known.add(job);
-        storage[key(job)] = '';
-      }
+      if (!this.#open.has(job)) storage[key(job)] = '';
       this.#open.set(job, snapshot);
     } else if (this.#open.delete(job) || key(job) in storage) {
       this.#ended.set(job, snapshot);

@@ -126,7 +126,7 @@ let named = document.title;
 /** The toasts put the percentage before it. @param {string} title */
 function name(title) {
   if (title === named) return;
-  document.title = document.title.replace(named, title);
+  document.title = document.title.replace(named, () => title);
   named = title;
 }
 
