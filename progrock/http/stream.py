@@ -47,7 +47,8 @@ async def stream(request: HttpRequest, job: str) -> HttpResponseBase:
     async def of_the_job(feed: Feed) -> AsyncGenerator[str, None]:
         answer = await feed.watch(snapshot.job, after)
         frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
-        yield event(frame, answer.snapshot.seq)
+        # Without a step that has spoken, or spoken again, there is no cursor; whoever has one keeps it.
+        yield event(frame, answer.snapshot.seq or None)
         complete = answer.snapshot.complete
         while not complete:
             fresh = await feed.next(within=HEARTBEAT)

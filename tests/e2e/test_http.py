@@ -92,9 +92,11 @@ def test_a_stream_is_followed_over_cuts_to_its_end(caller: Caller) -> None:
         if response.status_code == 204:
             break
         for number, (newest, frame) in enumerate(frames(response)):
-            cursor = newest
+            if not frame["seq"] and seen:
+                continue  # the first step has begun, and has not spoken: what is held stays
             if number == 0 and seen:
-                assert frame["resume"] == "recovered"
+                assert frame["resume"] == ("recovered" if cursor else "reset")
+            cursor = newest
             lines |= dict.fromkeys(line["n"] for line in frame.get("journal", []))
             if not seen or frame["seq"] != seen[-1]["seq"]:
                 seen.append(frame)

@@ -37,7 +37,7 @@ def checked(frames: list[Event]) -> list[int]:
     seqs = [frame["seq"] for frame in frames]
     assert seqs == sorted(set(seqs))
     for frame in frames:
-        assert frame.id == str(frame["seq"])
+        assert frame.id == (str(frame["seq"]) if frame["seq"] else None)
         for line in frame.get("journal", []):
             assert lines.setdefault(line["n"], line["text"]) == line["text"]
         # A line may be there before the snapshot that counts it, and comes again with that after a cut.
@@ -82,15 +82,17 @@ async def test_a_client_that_is_cut_off_again_and_again_gets_each_line_once(call
     job = await caller.start()
     frames: list[Event] = []
     for cut in range(200):
-        headers = {"last_event_id": str(frames[-1].id)} if frames else {}
+        headers = {"last_event_id": str(frames[-1].id)} if frames and frames[-1].id else {}
         response = await caller.get(f"jobs/{job}/stream", **headers)
         if response.status_code == 204:
             break
         async with asyncio.timeout(15), aclosing(events(response)) as source:
             taken = 0
             async for frame in source:
+                if not frame["seq"] and frames:
+                    continue  # the first step has begun, and has not spoken: what is held stays
                 if taken == 0 and frames:
-                    assert frame["resume"] == "recovered"
+                    assert frame["resume"] == ("recovered" if headers else "reset")
                     assert frame["seq"] >= frames[-1]["seq"]
                     if frame["seq"] == frames[-1]["seq"]:
                         frame["journal"] = frames.pop().get("journal", []) + frame["journal"]
