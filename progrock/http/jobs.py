@@ -88,7 +88,7 @@ async def one(request: HttpRequest, job: str) -> HttpResponseBase:
     def new(snapshot: Snapshot) -> bool:
         if onward and after is None and not known:
             return False  # there is one thing to wait for
-        return etag(snapshot) not in known if known else after is None or snapshot.seq != after
+        return etag(snapshot) not in known if known else waiting.newer(snapshot, after)
 
     if after is None and not within:
         snapshot = await jobs.aget(job, owner=owner)

@@ -16,7 +16,7 @@ from . import asked, problem
 from .jobs import now
 from .route import route
 from .stream import HEARTBEAT, MEDIA_TYPE, SILENCE, event, sent
-from .waiting import feed_of, let_go
+from .waiting import feed_of, let_go, newer
 
 JOBS_MOST = 100
 SLACK = 1_000
@@ -85,7 +85,8 @@ async def _answers(
             news.append(problem.frame(refusal, job))
             continue
         frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
-        (quiet if answer.snapshot.seq == after and not answer.lines else news).append(frame)
+        counted = bool(answer.snapshot.seq and answer.lines)
+        (news if newer(answer.snapshot, after) or counted else quiet).append(frame)
     return answers + (news or quiet), 0.0 if news else patience
 
 

@@ -48,6 +48,14 @@ async def answer(owner: str, job: str, after: int | None, enough: Callable[[Snap
             await feed.next(within=rest)
 
 
+def newer(snapshot: Snapshot, after: int | None) -> bool:
+    """Return whether a snapshot is news to who has the cursor `after`, None if they have nothing.
+
+    An older one is, too: the server does not know theirs. But not one of before the first step has spoken.
+    """
+    return after is None or (snapshot.seq != after and snapshot.seq > 0)
+
+
 async def let_go() -> None:
     """Give back what this request has taken to ask the database: connections, and the thread that they are in."""
     context = SyncToAsync.thread_sensitive_context.get(None)

@@ -156,3 +156,23 @@ async def test_what_is_wrong_with_a_question_is_said(caller: Caller, query: str)
 async def test_a_hundred_jobs_may_be_named(caller: Caller) -> None:
     query = "&".join(f"job={uuid.uuid4()}" for _ in range(100))
     assert len(said(await caller.get(f"updates?{query}"))["frames"]) == 100
+
+
+async def test_a_beginning_that_was_heard_is_no_news(caller: Caller, remote: Remote) -> None:
+    """The first step shows that it begins, and then asks the service; until that answers, there is only the row."""
+    remote.gate.clear()
+    await caller.http.get("/")
+    async with asyncio.timeout(5), aclosing(events(await caller.get("updates?list=1", **EVENTS))) as source:
+        await anext(source)
+        job = await caller.start()
+        heard = 0
+        while not heard:
+            heard = (await anext(source))["seq"]
+    loop = asyncio.get_running_loop()
+    assert (await caller.snapshot(job))["seq"] == 0
+    for path in (f"jobs/{job}/?after={heard}", f"updates?job={job}:{heard}"):
+        began = loop.time()
+        said(await caller.get(f"{path}&wait=0.3"))
+        assert loop.time() - began >= 0.3
+    answer = await waits(caller, remote, f"updates?job={job}:{heard}&wait=10")
+    assert answer["frames"][0]["seq"] > heard
