@@ -178,8 +178,9 @@ async def test_an_element_that_is_moved_does_not_go_back_in_time(page: Page, sta
             const seen = [];
             const watching = new MutationObserver(() => seen.push(element.getAttribute('progress')));
             watching.observe(element, { attributes: true });
-            document.querySelector('h1').before(element);
             element.addEventListener('progress', () => setTimeout(() => resolve(seen)));
+            setTimeout(() => resolve(['no answer']), 5000);
+            document.querySelector('h1').before(element);
         })"""
     )
     assert set(before) == {"77"}
