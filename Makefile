@@ -16,6 +16,8 @@ PYTHON ?= python3
 PORT ?= 8000
 HOST ?= 127.0.0.1
 BIN := .venv/bin
+# With the node that is locked, whatever else the machine has.
+NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 export PORT HOST
 
 .PHONY: rock test test-waiting test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres nginx remotes clean
@@ -25,7 +27,7 @@ rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
 test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres nginx remotes lint
-	$(BIN)/npm --silent test
+	$(NPM) --silent test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -46,7 +48,7 @@ lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/npm --silent run check
+	$(NPM) --silent run check
 
 bench-delay: .venv/test.installed redis
 	@$(BIN)/python -m tests.benchmarks.delay
@@ -77,7 +79,7 @@ lock: .venv/test.installed
 		--generate-hashes --no-header --no-annotate -o requirements/test.txt
 	$(BIN)/uv pip compile -q --group remotes --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate -o requirements/remotes.txt
-	$(BIN)/npm install --omit-lockfile-registry-resolved --package-lock-only
+	$(NPM) install --omit-lockfile-registry-resolved --package-lock-only
 
 .venv/bin/pip:
 	@command -v $(PYTHON) >/dev/null || { echo "ProgRock needs Python 3.11 or newer: apt-get install python3 python3-venv" >&2; exit 1; }
@@ -109,7 +111,7 @@ remotes: .venv-remotes/installed
 
 node_modules/.package-lock.json: package-lock.json .venv/test.installed
 	@echo "Installing the JavaScript type checker"
-	@$(BIN)/npm ci --silent --no-audit --no-fund
+	@$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
 chromium:
