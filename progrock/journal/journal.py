@@ -29,12 +29,13 @@ class Journal(ABC):
 
     Written by steps alone, so that the lines of a job come in order; a line is known by its number, so that a step that
     is taken again writes none twice; and it has a `seq` of the job's own sequence, so that one cursor is enough for its
-    snapshots and its journal: a snapshot is shown only when the lines that it counts are in.
+    snapshots and its journal: a snapshot is shown only when the lines that it counts are in, and a line that is said
+    again gets a new `seq`, since snapshots that did not count it may have been shown meanwhile.
     """
 
     @abstractmethod
     async def append(self, job: str, lines: Sequence[Line]) -> None:
-        """Add lines; those whose number is in already, or was, are left out.
+        """Add lines, in place of those that have their numbers; what is older than what is in is left out.
 
         :param lines: in order, with numbers and `seq`.
         :raises StoreAway: if it is not to be reached; some of them may be in.

@@ -34,7 +34,9 @@ class MemoryJournal(Journal):
     async def append(self, job: str, lines: Sequence[Line]) -> None:
         mine = self._jobs.setdefault(job, _Lines(self._most))
         for line in lines:
-            if not mine.kept or (line.n > mine.kept[-1].n and line.seq > mine.kept[-1].seq):
+            if not mine.kept or line.seq > mine.kept[-1].seq:
+                while mine.kept and mine.kept[-1].n >= line.n:
+                    mine.kept.pop()
                 mine.kept.append(line)
         self._until(job, LIVE)
 

@@ -7,13 +7,13 @@
 local lines = KEYS[1]
 local call = redis.call
 
--- The number and the seq of the line that is the first in this direction.
+-- The number and the seq of the line that is the first in this direction, and the id that it has in the stream.
 local function at(command, from, to)
     local found = call(command, lines, from, to, 'COUNT', 1)[1]
     if not found then
         return 0, 0
     end
-    return tonumber(found[2][2]) or 0, tonumber(string.match(found[1], '^%d+'))
+    return tonumber(found[2][2]) or 0, tonumber(string.match(found[1], '^%d+')), found[1]
 end
 
 -- Where other hands have put something else, there is no journal.
