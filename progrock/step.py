@@ -228,7 +228,8 @@ def _line(said: object, n: int, seq: int, now: int) -> Line:
     """Return a line as the journal takes it, whatever the adapter has made of it: it keeps its number."""
     if not isinstance(said, Line):
         return Line(one_line(said) if isinstance(said, str) else "", n=n, seq=seq, at=_ms(now))
-    text, level = said.text if isinstance(said.text, str) else "", said.level if said.level in LEVELS else "info"
+    text = said.text if isinstance(said.text, str) else ""
+    level = said.level if isinstance(said.level, str) and said.level in LEVELS else "info"
     return Line(one_line(text), level, _said(said.data), n, seq, _ms(now))
 
 
@@ -237,7 +238,8 @@ def _said(data: object) -> object:
     try:
         text = msgspec.json.encode(data)
         plain = msgspec.json.decode(text)
-    except (TypeError, ValueError, RecursionError):
+        msgspec.msgpack.encode(plain)  # as journals keep it, where integers have 64 bits
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     return None if len(text) > _DATA_MOST or deep(plain) else plain
 

@@ -12,6 +12,9 @@ from ..protocol import State
 from ..step import Look, Miss, deep
 from .base import Started
 
+_FIRST_MOST = 10**9
+"""The number of a line that rows can still count."""
+
 
 def checked(answer: object) -> Started | Miss:
     """Return what an adapter says of a start, if its name for the job is one that can be kept."""
@@ -44,7 +47,7 @@ def sane(look: object) -> Look:
         return look if isinstance(said.code, str) and 0 < len(said.code) <= 64 and said.code.isprintable() else nonsense
     if not isinstance(said.state, State) or not isinstance(said.title, str) or not isinstance(said.file, str | None):
         return nonsense
-    if not isinstance(said.lines, list | tuple) or type(said.first) is not int or said.first < 1:
+    if not isinstance(said.lines, list | tuple) or type(said.first) is not int or not 1 <= said.first <= _FIRST_MOST:
         look = replace(look, lines=(), first=1)
     if look.result is None:
         return look

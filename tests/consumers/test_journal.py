@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -61,6 +62,8 @@ async def test_what_a_service_says_is_in_the_journal_once(remote: Remote) -> Non
         ([Line("x", "shouted", {1, 2})], ["x"]),
         ([Line("x", data={"n": float("nan")})], ["x"]),
         ([Line("x", data="y" * 5_000)], ["x"]),
+        ([Line("x", data={"n": 10**30})], ["x"]),
+        ([Line("x", ["warning"])], ["x"]),  # type: ignore[arg-type]
     ],
 )
 async def test_what_an_adapter_makes_of_a_line_keeps_its_number_and_harms_nothing(
@@ -70,7 +73,17 @@ async def test_what_an_adapter_makes_of_a_line_keeps_its_number_and_harms_nothin
     job = (await jobs.astart(owner="me")).job
     assert (await end_of(job)).state is State.SUCCEEDED
     assert await texts(job) == kept
-    assert {line.level for line in (await registry.journal().read(job)).lines} == {"info"}
+    lines_kept = (await registry.journal().read(job)).lines
+    assert {line.level for line in lines_kept} == {"info"}
+    assert msgspec.msgpack.encode(lines_kept)  # as Redis gets them
+
+
+@pytest.mark.parametrize("first", [0, -1, 10**12, 10**30, "2", None])
+async def test_a_first_that_is_no_number_of_a_line_is_no_reason_to_lose_a_reading(remote: Remote, first: Any) -> None:
+    remote.default = [says("x", first=first, state=State.SUCCEEDED)]
+    job = (await jobs.astart(owner="me")).job
+    end = await end_of(job)
+    assert (end.state, end.lines, await texts(job)) == (State.SUCCEEDED, 0, [])
 
 
 @pytest.mark.parametrize("lines", [None, "text", 7, {"a": 1}])
