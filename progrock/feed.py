@@ -36,12 +36,13 @@ class Answer(msgspec.Struct, frozen=True):
     """What a watch is answered.
 
     :param snapshot: how the job stands.
-    :param resume: whether the lines begin where the client's cursor was.
+    :param resume: whether the lines begin where the client's cursor was; None if the journal is away: who counts finds
+        out what is missing, and asks again.
     :param lines: of the job's journal, after that cursor, or all that are kept.
     """
 
     snapshot: Snapshot
-    resume: Resume
+    resume: Resume | None
     lines: Sequence[Line]
 
 
@@ -50,10 +51,12 @@ class Fresh(msgspec.Struct, frozen=True):
 
     :param update: its newest snapshot.
     :param lines: what has been added to its journal.
+    :param behind: whether there is more of that, which cannot be read now.
     """
 
     update: Update
     lines: Sequence[Line] = ()
+    behind: bool = False
 
 
 class Feed:
@@ -98,7 +101,10 @@ class Feed:
         self._journals[job] = after or 0, 0
         extract = await self._extract(job, snapshot.lines)
         await self._has(job, snapshot.seq, snapshot.complete)
-        recovered = after is not None and extract.whole
+        if extract is None:
+            return Answer(snapshot, None, ())
+        # Whoever has the newest snapshot has what it counts, also when that is kept no longer.
+        recovered = after is not None and (extract.whole or after == snapshot.seq or not snapshot.lines)
         return Answer(snapshot, Resume.RECOVERED if recovered else Resume.RESET, extract.lines)
 
     async def watch_all(self) -> list[Snapshot]:
@@ -169,8 +175,8 @@ class Feed:
             if update.seq > self._seqs.get(update.job, -1):
                 known = self._journals.get(update.job)
                 behind = known is not None and update.lines > known[1]
-                lines = (await self._extract(update.job, update.lines)).lines if behind else ()
-                fresh.append(Fresh(update, lines))
+                extract = await self._extract(update.job, update.lines) if behind else None
+                fresh.append(Fresh(update, extract.lines if extract else (), behind and extract is None))
                 await self._has(update.job, update.seq, update.complete)
         return fresh
 
@@ -201,8 +207,8 @@ class Feed:
         self._watches.add(job)
         return await hub().watch(self.owner, job, self)
 
-    async def _extract(self, job: str, count: int) -> Extract:
-        """Return the lines that the client does not have. It asks again for those that it cannot be given now.
+    async def _extract(self, job: str, count: int) -> Extract | None:
+        """Return the lines that the client does not have; None if they cannot be given now.
 
         :param count: how many lines its snapshot counts.
         """
@@ -211,7 +217,7 @@ class Feed:
             extract = await registry.journal().read(job, seq)
         except StoreAway as error:
             trouble.say(logger, "The journal of job %s is told late: %r", job, error)
-            return Extract((), whole=True)
+            return None
         if extract.lines:
             seq, n = extract.lines[-1].seq, extract.lines[-1].n
         self._journals[job] = seq, max(n, count)

@@ -277,10 +277,10 @@ def answer_frame(
     """Return an `accepted` or `snapshot` frame.
 
     :param now: milliseconds since 1970.
-    :param resume: what the lines are, if the answer is one to a watch.
+    :param resume: what the lines are, if the answer is one to a watch, and the journal could be read.
     :param lines: of the journal.
     """
-    head = _frame(kind, ref=ref, now=now, resume=resume, journal=lines)
+    head = _frame(kind, ref=ref, now=now, resume=resume, journal=lines if resume else None)
     return head[:-1] + "," + encode(snapshot)[1:].decode()
 
 

@@ -17,7 +17,7 @@ from progrock.delay import StoreAway
 from progrock.exceptions import NotFound, TooMany
 from progrock.feed import Feed, frames
 from progrock.journal import MemoryJournal
-from progrock.protocol import Line, Resume, Snapshot, State
+from progrock.protocol import Line, Resume, Snapshot, State, answer_frame
 
 JOB = "6f1f64f0-6c0e-4c39-9d0c-6a2f6a4f0b51"
 
@@ -138,17 +138,34 @@ async def test_a_journal_that_is_away_costs_no_snapshot_and_no_line(
     with monkeypatch.context() as away:
         away.setattr(MemoryJournal, "read", _away)
         answer = await feed.watch(JOB, cursor)
-        assert (answer.snapshot.seq, list(answer.lines), answer.resume) == (cursor, [], Resume.RECOVERED)
+        # Neither recovered nor reset: a client that is told either takes what does not come for gone.
+        assert (answer.snapshot.seq, list(answer.lines), answer.resume) == (cursor, [], None)
+        told = json.loads(answer_frame("snapshot", answer.snapshot, 1, None, answer.resume, answer.lines))
+        assert not {"resume", "journal"} & set(told)
         await world.step("two")
         (fresh,) = await feed.next(1)
-        assert (fresh.update.lines, fresh.lines) == (2, ())
+        assert (fresh.update.lines, fresh.lines, fresh.behind) == (2, (), True)
     await world.step()
     (fresh,) = await feed.next(1)
-    assert [line.text for line in fresh.lines] == ["two"]
+    assert ([line.text for line in fresh.lines], fresh.behind) == (["two"], False)
 
 
 async def _away(*args: object) -> None:
     raise StoreAway("gone")
+
+
+async def test_a_journal_that_is_gone_recovers_only_who_had_it_all(world: World, feed: Feed) -> None:
+    before = (await world.step("one")).seq
+    last = (await world.step("two")).seq
+    registry.journal()._jobs.clear()  # type: ignore[attr-defined]
+    assert (await feed.watch(JOB, before)).resume is Resume.RESET
+    assert (await feed.watch(JOB, last)).resume is Resume.RECOVERED
+
+
+async def test_who_comes_back_to_a_job_that_says_nothing_is_recovered(world: World, feed: Feed) -> None:
+    before = (await world.step()).seq
+    await world.step()
+    assert (await feed.watch(JOB, before)).resume is Resume.RECOVERED
 
 
 async def test_a_journal_is_read_only_when_there_is_something_in_it(

@@ -47,13 +47,15 @@ async def stream(request: HttpRequest, job: str) -> HttpResponseBase:
     async def of_the_job(feed: Feed) -> AsyncGenerator[str, None]:
         answer = await feed.watch(snapshot.job, after)
         frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
-        # Without a step that has spoken, or spoken again, there is no cursor; whoever has one keeps it.
-        yield event(frame, answer.snapshot.seq or None)
+        # Without a step that has spoken, or spoken again, there is no cursor; whoever has one keeps it. Nor is there
+        # one as long as lines are still to be told.
+        yield event(frame, (answer.snapshot.seq or None) if answer.resume else None)
         complete = answer.snapshot.complete
         while not complete:
             fresh = await feed.next(within=HEARTBEAT)
             for each in fresh:
-                yield event(update_frame([with_lines(each.update.body, each.lines)]), each.update.seq)
+                frame = update_frame([with_lines(each.update.body, each.lines)])
+                yield event(frame, None if each.behind else each.update.seq)
                 complete = each.update.complete
             if not fresh:
                 yield SILENCE

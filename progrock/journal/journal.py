@@ -17,7 +17,8 @@ class Extract(msgspec.Struct, frozen=True):
     """The lines behind a cursor.
 
     :param lines: oldest first.
-    :param whole: whether none is missing between the cursor and the first of them.
+    :param whole: whether none is missing between the cursor and the first of them. Behind a cursor there is one before
+        it too, or nobody knows: a journal of which nothing is kept was empty, or is gone.
     """
 
     lines: Sequence[Line]

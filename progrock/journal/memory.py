@@ -45,7 +45,9 @@ class MemoryJournal(Journal):
         kept = list(self._jobs[job].kept) if job in self._jobs else []
         lines = [line for line in kept if line.seq > after]
         before = [line.n for line in kept if line.seq <= after]
-        return Extract(lines, not lines or lines[0].n == (before[-1] if before else 0) + 1)
+        if not lines:
+            return Extract(lines, bool(before) or not after)
+        return Extract(lines, lines[0].n == (before[-1] if before else 0) + 1)
 
     async def keep(self, job: str) -> None:
         if job in self._jobs:

@@ -11,8 +11,10 @@ import pytest
 from django.http import HttpResponse
 
 from progrock import jobs
+from progrock.delay import StoreAway
 from progrock.exceptions import NotFound, Unavailable
 from progrock.http import bounds
+from progrock.journal import MemoryJournal
 from progrock.protocol import Line
 from progrock.testing import Reading, Remote, State
 from progrock.updates import hub
@@ -75,6 +77,25 @@ async def test_who_has_it_all_is_told_not_to_come_back(caller: Caller) -> None:
     assert response.status_code == 204
     (frame,) = await all_of(await caller.get(f"jobs/{job}/stream?after=1"))
     assert (frame["type"], frame["complete"]) == ("snapshot", True)
+
+
+async def test_there_is_no_cursor_behind_lines_that_cannot_be_told(
+    caller: Caller, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.say(*talk(3))
+    job = await caller.start()
+    await caller.complete(job)
+
+    async def away(*args: object) -> None:
+        raise StoreAway("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryJournal, "read", away)
+        (frame,) = await all_of(await caller.get(f"jobs/{job}/stream"))
+        assert (frame["complete"], frame["lines"], frame.id) == (True, 3, None)
+        assert not {"resume", "journal"} & set(frame)
+    (frame,) = await all_of(await caller.get(f"jobs/{job}/stream"))
+    assert ([line["n"] for line in frame["journal"]], frame.id) == ([1, 2, 3], str(frame["seq"]))
 
 
 async def test_a_client_that_is_cut_off_again_and_again_gets_each_line_once(caller: Caller, remote: Remote) -> None:

@@ -37,6 +37,10 @@ async def test_of_a_job_that_said_nothing_there_is_nothing_and_nothing_is_missin
     await journal.keep("j")
 
 
+async def test_of_nothing_nobody_knows_what_was_before_a_cursor(journal: Journal) -> None:
+    assert await journal.read("j", 800) == Extract([], whole=False)
+
+
 async def test_lines_come_back_as_they_were_in_order_behind_the_cursor(journal: Journal) -> None:
     lines = [line(n) for n in (1, 2, 3)]
     await journal.append("j", lines[:2])
