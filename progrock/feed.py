@@ -194,8 +194,8 @@ class Feed:
 
     async def aclose(self) -> None:
         """Undo all watches."""
-        for job in list(self._watches):
-            await self.unwatch(job)
+        watches, self._watches = self._watches, set()
+        await hub().leave(self.owner, watches, self)
 
     async def _join(self, job: str) -> bool:
         """Watch; return whether workers thought that nobody does."""

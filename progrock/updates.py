@@ -106,33 +106,52 @@ class Hub:
 
     async def unwatch(self, owner: str, job: str, sink: Sink) -> None:
         """Undo a watch."""
-        sinks = self._sinks.get((owner, job))
-        if sinks is None:
-            return
-        sinks.discard(sink)
-        if not sinks:
-            del self._sinks[owner, job]
-            self._topics[_group(owner)] -= 1
-            await self._settle_group(_group(owner))
+        await self.leave(owner, [job], sink)
+
+    async def leave(self, owner: str, jobs: Iterable[str], sink: Sink) -> None:
+        """Undo watches, all of them before anything is waited for, which may be broken off."""
+        group = _group(owner)
+        for job in jobs:
+            sinks = self._sinks.get((owner, job))
+            if sinks is not None:
+                sinks.discard(sink)
+                if not sinks:
+                    del self._sinks[owner, job]
+                    self._topics[group] -= 1
+        if group in self._topics and not self._topics[group]:
+            await self._settle_group(group)
 
     async def _settle_group(self, group: str) -> None:
-        """Join or leave the group, as its topics have it when it is this one's turn."""
+        """Join or leave the group, as its topics have it when it is this one's turn.
+
+        Where the layer is away, updates are late, and nothing else: there is a next time, at the latest with a rejoin.
+        """
         async with self._turn:
-            if self._topics[group] and group not in self._joined:
-                if not self._channel:
-                    self._channel = await self._layer.new_channel()
-                    self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._rejoin())]
-                await self._layer.group_add(group, self._channel)
-                self._joined.add(group)
-            elif not self._topics[group]:
-                del self._topics[group]
-                if group in self._joined:
-                    self._joined.remove(group)
-                    await self._layer.group_discard(group, self._channel)
-                if not self._topics:
-                    for task in self._tasks:
-                        task.cancel()
-                    self._channel = ""
+            try:
+                if self._topics[group] and group not in self._joined:
+                    await self._join(group)
+                elif not self._topics[group]:
+                    await self._part(group)
+            except Exception as error:
+                trouble.say(logger, "The hub could not join or leave %s: %r", group, error)
+
+    async def _join(self, group: str) -> None:
+        if not self._channel:
+            self._channel = await self._layer.new_channel()
+            self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._rejoin())]
+        await self._layer.group_add(group, self._channel)
+        self._joined.add(group)
+
+    async def _part(self, group: str) -> None:
+        del self._topics[group]
+        channel = self._channel
+        if not self._topics:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks, self._channel = [], ""
+        self._joined.discard(group)
+        if channel:
+            await self._layer.group_discard(group, channel)
 
     async def _receive(self) -> None:
         while True:

@@ -72,24 +72,56 @@ async def test_who_no_longer_watches_hears_nothing_and_nothing_is_left(hub: Hub)
     await hub.unwatch("me", "a", ear)
 
 
+@pytest.mark.parametrize("call", ["new_channel", "group_add"])
 async def test_a_layer_that_was_away_when_the_first_came_is_joined_by_the_next(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     first, second = Ear(), Ear()
-    layer = get_channel_layer()
-
-    async def away(*args: object) -> None:
-        raise ConnectionError("gone")
-
     with monkeypatch.context() as patch:
-        patch.setattr(layer, "new_channel", away)
-        with pytest.raises(ConnectionError):
-            await hub.watch("me", "a", first)
-        await hub.unwatch("me", "a", first)
+        patch.setattr(get_channel_layer(), call, away)
+        # Who watches is told how it stands whether the layer is there or not.
+        await hub.watch("me", "a", first)
     await hub.watch("me", "a", second)
     await publish([("me", snapshot("a"))])
-    await until(lambda: second.jobs == ["a"])
-    await hub.unwatch("me", "a", second)
+    await until(lambda: second.jobs == ["a"] == first.jobs)
+    await hub.leave("me", ["a"], first)
+    await hub.leave("me", ["a"], second)
+    assert not hub._joined
+    assert not get_channel_layer().groups
+
+
+async def test_a_layer_that_is_away_when_the_last_leaves_holds_nobody(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = Ear()
+    await hub.watch("me", "a", ear)
+    with monkeypatch.context() as patch:
+        patch.setattr(get_channel_layer(), "group_discard", away)
+        await hub.unwatch("me", "a", ear)
+    assert not hub._sinks
+    assert not hub._tasks
+    await hub.watch("me", "a", ear)
+    await publish([("me", snapshot("a"))])
+    await until(lambda: ear.jobs == ["a"])
+    await hub.unwatch("me", "a", ear)
+
+
+async def test_all_watches_are_undone_though_it_is_broken_off(hub: Hub) -> None:
+    ear = Ear()
+    for job in ("a", "b", "c"):
+        await hub.watch("me", job, ear)
+    await hub._turn.acquire()  # as while a layer takes its time
+    leaving = asyncio.create_task(hub.leave("me", ["a", "b", "c"], ear))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    hub._turn.release()
+    assert leaving.cancelled()
+    assert not hub._sinks
+
+
+async def away(*args: object) -> None:
+    raise ConnectionError("gone")
 
 
 async def test_a_group_that_was_forgotten_is_joined_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,23 +222,3 @@ async def test_a_join_that_fails_is_made_again(
     await until(lambda: layer.groups, within=2)
     assert caplog.text.count("The hub could not join") == 2
     await hub.unwatch("me", "a", ear)
-
-
-async def test_a_group_that_could_not_be_joined_is_joined_by_the_next(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layer = get_channel_layer()
-    first, second = Ear(), Ear()
-
-    async def away(*args: object) -> None:
-        raise ConnectionError("gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(layer, "group_add", away)
-        with pytest.raises(ConnectionError):
-            await hub.watch("me", "a", first)
-    await hub.watch("me", "b", second)
-    await publish([("me", snapshot("b"))])
-    await until(lambda: second.jobs == ["b"], within=2)
-    await hub.unwatch("me", "a", first)
-    await hub.unwatch("me", "b", second)
