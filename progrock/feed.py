@@ -229,6 +229,7 @@ class Feed:
             self._seqs[job] = seq
             return
         await self.unwatch(job)
+        self._seqs.pop(job, None)
         self._waiting.pop(job, None)
         self._ended[job] = None
         if len(self._ended) > _ENDED_MOST:

@@ -129,6 +129,8 @@ async def test_an_end_is_told_once_to_who_watches_all(
     assert (fresh.update.complete, fresh.lines) == (True, ())
     await updates.publish([("me", end)])
     assert await feed.next(0.3) == []
+    # A dashboard may stay for weeks.
+    assert not feed._seqs
 
 
 async def test_a_journal_that_is_away_costs_no_snapshot_and_no_line(

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
 
 from ..protocol import Line
 from .journal import LIVE, Extract, Journal
-
-
-class _Lines:
-    def __init__(self, most: int) -> None:
-        self.kept: deque[Line] = deque(maxlen=most)
-        self.until = 0
 
 
 class MemoryJournal(Journal):
@@ -28,21 +21,24 @@ class MemoryJournal(Journal):
         self._clock = clock
         self._most = most
         self._keep = keep
-        self._jobs: dict[str, _Lines] = {}
-        self._ends: list[tuple[int, str]] = []
+        self._jobs: dict[str, deque[Line]] = {}
+        # Until when the journals of jobs that go on, and of those that are over, are kept: oldest first, since all of a
+        # kind are kept for the same time.
+        self._live: dict[str, int] = {}
+        self._over: dict[str, int] = {}
 
     async def append(self, job: str, lines: Sequence[Line]) -> None:
-        mine = self._jobs.setdefault(job, _Lines(self._most))
+        kept = self._jobs.setdefault(job, deque(maxlen=self._most))
         for line in lines:
-            if not mine.kept or line.seq > mine.kept[-1].seq:
-                while mine.kept and mine.kept[-1].n >= line.n:
-                    mine.kept.pop()
-                mine.kept.append(line)
-        self._until(job, LIVE)
+            if not kept or line.seq > kept[-1].seq:
+                while kept and kept[-1].n >= line.n:
+                    kept.pop()
+                kept.append(line)
+        self._until(job, self._live, LIVE)
 
     async def read(self, job: str, after: int = 0) -> Extract:
         self._forget()
-        kept = list(self._jobs[job].kept) if job in self._jobs else []
+        kept = self._jobs.get(job, ())
         lines = [line for line in kept if line.seq > after]
         before = [line.n for line in kept if line.seq <= after]
         if not lines:
@@ -51,20 +47,19 @@ class MemoryJournal(Journal):
 
     async def keep(self, job: str) -> None:
         if job in self._jobs:
-            self._until(job, self._keep)
+            self._until(job, self._over, self._keep)
 
     async def aclose(self) -> None:
         pass
 
-    def _until(self, job: str, duration: int) -> None:
-        end = self._clock() + duration * 1000
-        self._jobs[job].until = end
-        heappush(self._ends, (end, job))
+    def _until(self, job: str, ends: dict[str, int], duration: int) -> None:
+        self._live.pop(job, None)
+        self._over.pop(job, None)
+        ends[job] = self._clock() + duration * 1000
         self._forget()
 
     def _forget(self) -> None:
         now = self._clock()
-        while self._ends and self._ends[0][0] <= now:
-            _, job = heappop(self._ends)
-            if job in self._jobs and self._jobs[job].until <= now:
-                del self._jobs[job]
+        for ends in (self._live, self._over):
+            while ends and ends[job := next(iter(ends))] <= now:
+                del ends[job], self._jobs[job]

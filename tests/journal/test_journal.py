@@ -9,6 +9,7 @@ import pytest
 
 from progrock.delay import StoreAway
 from progrock.journal import Extract, Journal, MemoryJournal, RedisJournal
+from progrock.journal.journal import LIVE
 from progrock.protocol import Line
 from tests.conftest import until
 from tests.redis import RedisServer
@@ -112,10 +113,18 @@ async def test_memory_holds_nothing_of_what_is_over() -> None:
     now = 0
     journal = MemoryJournal(lambda: now, MOST, KEEP)
     for each in range(20):
-        await journal.append(str(each), [line(1)])
+        for n in range(1, 20):
+            await journal.append(str(each), [line(n)])
         await journal.keep(str(each))
+        await journal.keep(str(each))
+        assert (len(journal._jobs), len(journal._live), len(journal._over)) == (1, 0, 1)
         now += KEEP * 1000
-    assert len(journal._jobs) <= 1
+    await journal.append("goes on", [line(1)])
+    await journal.append("goes on", [line(2)])
+    assert (len(journal._jobs), len(journal._live), len(journal._over)) == (1, 1, 0)
+    now += LIVE * 1000
+    assert (await journal.read("goes on")).lines == []
+    assert not journal._jobs
 
 
 @pytest.mark.parametrize(
