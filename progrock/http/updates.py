@@ -34,7 +34,7 @@ async def updates(request: HttpRequest) -> HttpResponseBase:
     if request.get_preferred_type(["application/json", MEDIA_TYPE]) == MEDIA_TYPE:
 
         async def of_the_jobs(feed: Feed) -> AsyncGenerator[str, None]:
-            for frame in (await _answers(feed, listed, None, cursors))[0]:
+            for frame in (await _answers(feed, listed, None, cursors, quiet_too=True))[0]:
                 yield event(frame)
             while True:
                 fresh = await feed.next(within=HEARTBEAT)
@@ -64,11 +64,11 @@ async def _wait(feed: Feed, within: float) -> None:
 
 
 async def _answers(
-    feed: Feed, listed: bool, since: int | None, cursors: Mapping[str, int | None]
+    feed: Feed, listed: bool, since: int | None, cursors: Mapping[str, int | None], *, quiet_too: bool = False
 ) -> tuple[list[str], float]:
     """Return the frames that answer, and for how many seconds they may be waited for: 0 if there is news in them.
 
-    Of the jobs that are named, those with news; all of them if there is none.
+    :param quiet_too: whether to answer of all jobs that are named; else of those with news, or all if there is none.
     """
     answers: list[str] = []
     news: list[str] = []
@@ -87,7 +87,7 @@ async def _answers(
         frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
         counted = bool(answer.snapshot.seq and answer.lines)
         (news if newer(answer.snapshot, after) or counted else quiet).append(frame)
-    return answers + (news or quiet), 0.0 if news else patience
+    return answers + (news + quiet if quiet_too else news or quiet), 0.0 if news else patience
 
 
 def _patience(snapshots: list[Snapshot], since: int | None) -> float:

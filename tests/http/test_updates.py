@@ -140,6 +140,16 @@ async def test_what_is_news_already_is_told_at_once_and_alone(
     remote.gate.set()
 
 
+async def test_a_stream_answers_of_each_job_that_is_named(caller: Caller, remote: Remote, held: dict[str, Any]) -> None:
+    job, seq = held["job"], held["seq"]
+    other = await caller.start()
+    response = await caller.get(f"updates?job={job}:{seq}&job={other}", **EVENTS)
+    async with asyncio.timeout(15), aclosing(events(response)) as source:
+        first = [await anext(source) for _ in range(2)]
+    assert {(frame["type"], frame["job"]) for frame in first} == {("snapshot", job), ("snapshot", other)}
+    remote.gate.set()
+
+
 @pytest.mark.parametrize(
     "query",
     [
