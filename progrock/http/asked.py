@@ -28,8 +28,8 @@ _PREFERRED_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;]
 
 
 async def owner(request: HttpRequest) -> str:
-    """Return whose request it is; without user and session, somebody who has no jobs."""
-    return await owner_of_request(request) or f"nobody:{secrets.token_hex(16)}"
+    """Return whose request it is; without user and session, somebody who has no jobs, and shares an address' bounds."""
+    return await owner_of_request(request) or f"nobody:{request.META.get('REMOTE_ADDR') or secrets.token_hex(16)}"
 
 
 async def new_owner(request: HttpRequest) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 
 import pytest
 from django.db import OperationalError
 
 from progrock.exceptions import TooMany
 from progrock.http import bounds
-from tests.http.conftest import Caller, refused
+from tests.http.conftest import Caller, events, refused
 
 
 async def test_each_owner_has_starts_of_their_own() -> None:
@@ -38,6 +38,19 @@ async def test_room_is_given_back_however_it_ends(monkeypatch: pytest.MonkeyPatc
         raise ZeroDivisionError
     bounds.look("a")
     assert not bounds._open
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_those_of_whom_nobody_is_known_are_bounded_by_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "OPEN_MOST", 1)
+    callers = [Caller(), Caller()]
+    listening = [await each.get("updates?list=1", accept="text/event-stream") for each in callers * 5]
+    assert {each.status_code for each in listening} == {200}
+    async with AsyncExitStack() as held:
+        for each in listening:
+            await anext(await held.enter_async_context(aclosing(events(each))))
+        refused(await Caller().get("updates?list=1", accept="text/event-stream"), 429, "too_many")
+        refused(await Caller().get("jobs/x/"), 404, "not_found")
 
 
 @pytest.mark.django_db(transaction=True)
