@@ -28,6 +28,8 @@ PACE = 0.1
 _ENDED_MOST = 1_000
 _FRAME_MOST = 512 * 1024
 """Bytes after which another frame is begun: clients refuse what is too long, some of them a megabyte."""
+_SURE = 50
+"""So many lines are never too long for a frame."""
 ALL = ""
 """The watch on all jobs of the owner's."""
 
@@ -104,7 +106,8 @@ class Feed:
         if extract is None:
             return Answer(snapshot, None, ())
         # Whoever has the newest snapshot has what it counts, also when that is kept no longer.
-        recovered = after is not None and (extract.whole or after == snapshot.seq or not snapshot.lines)
+        all_had = not extract.lines and (after == snapshot.seq or not snapshot.lines)
+        recovered = after is not None and (extract.whole or all_had)
         return Answer(snapshot, Resume.RECOVERED if recovered else Resume.RESET, extract.lines)
 
     async def watch_all(self) -> list[Snapshot]:
@@ -214,7 +217,7 @@ class Feed:
         """
         seq, n = self._journals[job]
         try:
-            extract = await registry.journal().read(job, seq)
+            extract = _fitting(await registry.journal().read(job, seq))
         except StoreAway as error:
             trouble.say(logger, "The journal of job %s is told late: %r", job, error)
             return None
@@ -234,6 +237,16 @@ class Feed:
         self._ended[job] = None
         if len(self._ended) > _ENDED_MOST:
             del self._ended[next(iter(self._ended))]
+
+
+def _fitting(extract: Extract) -> Extract:
+    """Return the newest lines, as many as go into a frame: who is sent away for its length comes back for the same."""
+    size = 0
+    for count, line in enumerate(reversed(extract.lines) if len(extract.lines) > _SURE else ()):
+        size += len(msgspec.json.encode(line))
+        if size > _FRAME_MOST:
+            return Extract(extract.lines[-count:], whole=False)
+    return extract
 
 
 def frames(fresh: Sequence[Fresh]) -> Iterator[str]:

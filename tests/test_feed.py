@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from progrock import jobs, registry, updates
 from progrock.delay import StoreAway
 from progrock.exceptions import NotFound, TooMany
-from progrock.feed import Feed, frames
+from progrock.feed import Answer, Feed, frames
 from progrock.journal import MemoryJournal
 from progrock.protocol import Line, Resume, Snapshot, State, answer_frame
 
@@ -236,6 +236,27 @@ async def test_no_frame_is_longer_than_clients_take(world: World, feed: Feed, mo
     assert len(told) == 3
     assert max(map(len, told)) < 600_000
     assert [each["job"] for frame in told for each in json.loads(frame)["updates"]] == [str(i) for i in range(12)]
+
+
+async def test_of_a_journal_that_is_too_long_for_a_frame_the_newest_lines_are_told(world: World, feed: Feed) -> None:
+    async def answered(after: int | None) -> Answer:
+        answer = await feed.watch(JOB, after)
+        assert len(answer_frame("snapshot", answer.snapshot, 1, None, answer.resume, answer.lines)) < 600_000
+        return answer
+
+    before = (await world.step("first")).seq
+    await world.step(*(["y" * 4_000] * 900))
+    for after in (None, before):
+        answer = await answered(after)
+        assert answer.resume is Resume.RESET
+        assert 100 < len(answer.lines) < 200
+        assert [line.n for line in answer.lines] == list(range(902 - len(answer.lines), 902))
+    # Also of what comes at once; who counts finds the hole, and asks.
+    await world.step(*(["z" * 4_000] * 900))
+    (fresh,) = await feed.next(1)
+    assert 100 < len(fresh.lines) < 200
+    assert fresh.lines[-1].n == fresh.update.lines
+    assert (await answered(answer.snapshot.seq)).resume is Resume.RESET
 
 
 async def test_whatever_is_lost_or_doubled_or_cut_the_journal_has_no_gap_and_nothing_goes_back(world: World) -> None:
