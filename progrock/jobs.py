@@ -103,7 +103,7 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
-    old = await _row(_key(job), owner)
+    old = await _row(key_of(job), owner)
     if not State(old.state).complete:
         raise NotComplete(f"Expected a job that is over, got one that is {old.state}.")
     again = await _retry_of(old)
@@ -253,7 +253,7 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :raises NotFound: if there is no such job, or it is somebody else's.
     :raises Unavailable: if the database is away.
     """
-    key = _key(job)
+    key = key_of(job)
     (entry,) = await _entries([key])
     # What is held, or was held by a worker that died, or was cancelled, may have a row that is newer.
     if entry is not None and not entry.held and not entry.stale and entry.attempt == 1:
@@ -349,7 +349,7 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     :raises NotFound: if there is no such job, or it is somebody else's.
     :raises Unavailable: if the database is away.
     """
-    key = _key(job)
+    key = key_of(job)
     mine = primary().filter(pk=key, owner=owner, state__in=[State.PENDING, State.RUNNING])
     with _available():
         asked = await _written(
@@ -388,8 +388,11 @@ cancel = door(acancel, registry.aclose)
 retry = door(aretry, registry.aclose)
 
 
-def _key(job: str | uuid.UUID) -> str:
-    """Return the job's key in the schedule, of which there is only one spelling."""
+def key_of(job: str | uuid.UUID) -> str:
+    """Return the job's key in the schedule, of which there is only one spelling.
+
+    :raises NotFound: if it is no id of a job.
+    """
     try:
         return str(uuid.UUID(str(job)))
     except ValueError:

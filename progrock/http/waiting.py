@@ -10,6 +10,7 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
 from ..feed import Answer, Feed
+from ..jobs import key_of
 from ..protocol import Snapshot
 from . import bounds
 
@@ -38,9 +39,10 @@ async def answer(owner: str, job: str, after: int | None, enough: Callable[[Snap
     :raises Unavailable: if the database is away.
     """
     end = asyncio.get_running_loop().time() + within
+    key = key_of(job)  # its updates and its journal know no other spelling
     async with feed_of(owner) as feed:
         while True:
-            answered = await feed.watch(job, after)
+            answered = await feed.watch(key, after)
             rest = end - asyncio.get_running_loop().time()
             if answered.snapshot.complete or enough(answered.snapshot) or rest <= 0:
                 return answered

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -300,6 +301,17 @@ async def test_a_look_waits_for_what_is_newer_than_its_cursor(
     answer = said(await waits(caller, remote, f"jobs/{job}/?wait=20&after={snapshot['seq']}"))
     assert answer["seq"] > snapshot["seq"]
     assert answer["percent"] >= 60
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda job: job.replace("-", ""), lambda job: f"urn:uuid:{job}"])
+async def test_a_job_is_the_same_however_its_id_is_spelled(
+    caller: Caller, remote: Remote, held: tuple[str, dict[str, Any]], spell: Callable[[str], str]
+) -> None:
+    job, snapshot = held
+    remote.looks[f"r-{job}"] = [Reading(State.SUCCEEDED, lines=["said"])]
+    answer = said(await waits(caller, remote, f"jobs/{spell(job)}/?wait=20&after={snapshot['seq']}"))
+    assert (answer["job"], answer["state"]) == (job, "succeeded")
+    assert [line["text"] for line in answer["journal"]] == ["said"]
 
 
 async def test_a_look_waits_for_another_etag(caller: Caller, remote: Remote, held: tuple[str, dict[str, Any]]) -> None:
