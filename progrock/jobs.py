@@ -217,6 +217,8 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
 
     :raises Unavailable: if the database is away.
     """
+    if not key.isprintable():
+        return None  # no job has it, and PostgreSQL refuses to look for a NUL
     with _available():
         row = await primary().filter(owner=owner, key=key).afirst()
     return None if row is None else await _snapshot(row)

@@ -326,6 +326,10 @@ async def test_what_is_not_over_or_somebody_elses_is_not_tried_again() -> None:
     assert await Job.objects.acount() == 2
 
 
+async def test_nobody_has_a_key_that_nobody_may_have() -> None:
+    assert await jobs.afind("a\x00b", owner="me") is None
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
