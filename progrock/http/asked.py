@@ -59,7 +59,7 @@ def start(request: HttpRequest) -> Start:
         raise TooLong(f"Expected a body of at most {BODY_MOST} bytes, got {length}.")
     frame = _form(request.POST) if request.content_type == _FORM else _json(request)
     key = _key(request.headers.get("Idempotency-Key"))
-    if key is not None and frame.get("key", key) != key:
+    if key is not None and frame.get("key") not in (None, key):
         raise Invalid("key: expected the one of the header Idempotency-Key, got another one in the body.")
     if key is not None:
         frame["key"] = key

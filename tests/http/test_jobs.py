@@ -56,6 +56,7 @@ async def test_the_same_key_is_the_same_job_in_header_and_body(caller: Caller, g
         ({"idempotency_key": '"k"'}, {}),
         ({}, {"key": "k"}),
         ({"idempotency_key": "k"}, {"key": "k"}),
+        ({"idempotency_key": "k"}, {"key": None}),
     ):
         assert said(await caller.post("jobs/", body, **headers), 202)["job"] == first
     assert said(await caller.post("jobs/", {}, idempotency_key="l"), 202)["job"] != first

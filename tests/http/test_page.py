@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from django.http import HttpResponse
@@ -105,6 +106,15 @@ async def test_a_page_of_a_job_that_is_over_stays(caller: Caller, remote: Remote
     assert f"/prog/jobs/{job}/file" in [link["href"] for link in page.all("a")]
     assert page.posts() == []
     assert page.all("progress")[0]["value"] == "100"
+
+
+async def test_a_line_has_its_number_as_html_takes_it(caller: Caller, remote: Remote, settings: Any) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    remote.say(Reading(State.SUCCEEDED, lines=["said"], first=12_345))
+    job = await caller.start()
+    await caller.complete(job)
+    page = await shown(caller, f"jobs/{job}/")
+    assert [item["value"] for item in page.all("li")] == ["12345"]
 
 
 async def test_a_failure_has_its_reason_in_peoples_words_and_a_way_to_try_again(caller: Caller, remote: Remote) -> None:
