@@ -11,7 +11,7 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from .. import registry, step
-from ..delay import Lease, StoreAway, merge, trouble
+from ..delay import Again, Lease, StoreAway, merge, trouble
 from ..services import Service
 from ..services.answers import sane
 from ..step import Decision, Run
@@ -20,6 +20,9 @@ from .oddities import Oddities
 from .outcomes import Guard, Outcomes, Shown, encode
 
 logger = logging.getLogger(__name__)
+
+_TRIES = 3
+"""How many times at most a last step is taken for the sake of what is said in it: the end does not wait longer."""
 
 
 class Decisions:
@@ -48,7 +51,11 @@ class Decisions:
     async def settle(self, decided: Sequence[tuple[Lease, Decision]]) -> Outcomes:
         """Turn decisions into outcomes. Those that go on do not wait for those that end."""
         if any(decision.lines for _, decision in decided):
-            decided = await asyncio.gather(*(self._written(*each) for each in decided))
+            written = await asyncio.gather(*(self._written(*each) for each in decided))
+            for lease, decision in written:
+                if decision is None:
+                    yield lease, Again(random.randint(500, 2_000), attempt=lease.attempt + 1)
+            decided = [(lease, decision) for lease, decision in written if decision]
         going = [each for each in decided if not each[1].run.snapshot.complete]
         for lease, decision in going:
             # Nothing was tried: what went wrong before is not forgotten for it.
@@ -63,15 +70,20 @@ class Decisions:
             async for outcome in outcomes:
                 yield outcome
 
-    async def _written(self, lease: Lease, decision: Decision) -> tuple[Lease, Decision]:
-        """Write what is new in a journal before the snapshot that counts it is anywhere; else it is not counted."""
+    async def _written(self, lease: Lease, decision: Decision) -> tuple[Lease, Decision | None]:
+        """Write what is new in a journal before the snapshot that counts it is anywhere; else it is not counted.
+
+        Last words have no later step to come with: None, if the whole step shall be taken again for them.
+        """
         if decision.lines:
-            job = decision.run.snapshot.job
+            run = decision.run
             try:
-                await registry.journal().append(job, decision.lines)
+                await registry.journal().append(run.snapshot.job, decision.lines)
             except StoreAway as error:
-                trouble.say(logger, "The journal of job %s is written late: %r", job, error)
-                return lease, replace(decision, run=step.unsaid(decision.run, decision.lines[0].n - 1))
+                trouble.say(logger, "The journal of job %s is written late: %r", run.snapshot.job, error)
+                if run.snapshot.complete and lease.attempt < min(_TRIES, registry.policy(run.snapshot.service).losses):
+                    return lease, None
+                return lease, replace(decision, run=step.unsaid(run, decision.lines[0].n - 1))
         return lease, decision
 
 

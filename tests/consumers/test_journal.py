@@ -135,6 +135,28 @@ async def test_a_journal_that_is_away_delays_its_lines_and_nothing_else(
     assert await texts(job) == ["one", "two", "three"]
 
 
+@pytest.mark.parametrize(("failures", "kept"), [(2, ["one", "last words"]), (9, ["one"])])
+async def test_last_words_are_waited_for_but_not_for_ever(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, failures: int, kept: list[str]
+) -> None:
+    append = MemoryJournal.append
+
+    async def flaky(self: MemoryJournal, job: str, lines: Sequence[Line]) -> None:
+        nonlocal failures
+        if lines[-1].text == "last words":
+            failures -= 1
+            if failures >= 0:
+                raise StoreAway("gone")
+        await append(self, job, lines)
+
+    monkeypatch.setattr(MemoryJournal, "append", flaky)
+    monkeypatch.setattr("progrock.consumers.decisions.random.randint", lambda low, high: 1)
+    remote.default = [says("one"), says("one", "last words", state=State.SUCCEEDED)]
+    job = (await jobs.astart(owner="me")).job
+    end = await end_of(job)
+    assert (end.state, end.lines, await texts(job)) == (State.SUCCEEDED, len(kept), kept)
+
+
 async def test_a_step_that_breaks_off_behind_its_journal_says_nothing_twice(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
