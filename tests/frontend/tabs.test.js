@@ -337,3 +337,44 @@ test('a hidden tab lets go after a while, and another takes over', async (contex
   assert.deepEqual(socket().asked('watch').map(({ job }) => job), [JOB]);
   assert.equal(second.client.connection.state, 'open');
 });
+
+test('a tab that has let go asks nobody for anything, and takes nothing over', async () => {
+  const [first, second] = [await tab(), await tab()];
+  socket().hello();
+  await settle();
+  second.client.watch(JOB).catch(() => {});
+  await settle();
+  await serve();
+  second.client.close();
+  second.client.unwatch(JOB);
+  await pass(10_000);
+  assert.equal(sockets.length, 1);
+  assert.equal(first.client.connection.state, 'open');
+});
+
+test('a page that is opened while the others wait tries at once', async () => {
+  await tab();
+  socket().die(1013);
+  await settle();
+  await tab();
+  assert.equal(sockets.length, 2);
+});
+
+test('a page that may not have locks has a connection of its own', async () => {
+  let asked = 0;
+  const locks = {
+    async request() {
+      asked += 1;
+      if (asked > 100) await new Promise(() => {});
+      throw new DOMException('Access to the Locks API is denied in this context.', 'SecurityError');
+    },
+  };
+  const { client } = await tab('me', { locks });
+  assert.equal(asked, 1);
+  assert.equal(sockets.length, 1);
+  socket().hello();
+  await settle();
+  assert.equal(client.connection.state, 'open');
+  client.close();
+  assert.equal(socket().closed, true);
+});

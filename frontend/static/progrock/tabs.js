@@ -103,7 +103,8 @@ export class Tabs {
 
   /** @param {unknown} ask */
   #ask(ask) {
-    if (this.#connection) return;
+    // Who has let go waits for nobody.
+    if (this.#connection || !this.#channel) return;
     this.#post({ ask });
     this.#patience ??= setTimeout(() => this.#want(true), spread(PATIENCE, this.#surroundings.random));
   }
@@ -121,9 +122,11 @@ export class Tabs {
         signal.addEventListener('abort', release);
         this.#lead();
       });
-    this.#locks.request(this.#name, steal ? { steal } : { signal }, lead).catch(() => {
-      // Another tab took it: we must have seemed to be frozen.
+    this.#locks.request(this.#name, steal ? { steal } : { signal }, lead).catch(({ name }) => {
       if (this.#hold !== hold) return;
+      // The page may not have locks (a sandbox, storage that is blocked): each of its tabs is on its own.
+      if (name !== 'AbortError') return this.#lead();
+      // Another tab took it: we must have seemed to be frozen.
       const stolen = this.#connection;
       this.#connection = null;
       stolen?.close('');
@@ -208,15 +211,14 @@ export class Tabs {
   #serve(from, ask) {
     if (ask === 'bye') {
       for (const job of this.#watchers.keys()) this.#pass(from, { action: 'unwatch', job });
-    } else if (ask === 'hi') {
-      // A page that has just been opened is of a new session.
-      if (this.reason === 'session') this.#connection?.connect();
-      this.#tell(from);
+    } else if (isObject(ask)) {
+      this.#pass(from, /** @type {any} */ (ask));
     } else {
-      if (isObject(ask)) this.#pass(from, /** @type {any} */ (ask));
-      else this.#connection?.connect(ask === 'better');
-      this.#post({ to: from });
+      // A new page is a reason to try again, whatever was before.
+      this.#connection?.connect(ask === 'better');
     }
+    if (ask === 'hi') this.#tell(from);
+    else this.#post({ to: from });
   }
 
   /** @param {unknown} job @param {string} tab */
