@@ -259,7 +259,6 @@ test('a start is a POST with the token and the key, and its job is followed', as
   const [post] = open();
   assert.deepEqual([post.method, post.path], ['POST', 'jobs/']);
   assert.equal(post.headers['X-CSRFToken'], 't0ken');
-  assert.equal(post.headers['Idempotency-Key'], 'c0ffee');
   assert.deepEqual(post.body, { service: 'synth', params: { length: 20 }, key: 'c0ffee' });
   post.answer(snapshot({ type: 'accepted', resume: 'reset', journal: [] }), 202);
   assert.equal((await started).job, JOB);
@@ -375,4 +374,15 @@ test('when the network is back, a better way is tried at once', async (context) 
   await toStream();
   page.dispatchEvent(new Event('online'));
   assert.equal(sockets.length, 3);
+});
+
+test('a key may be in any script', async () => {
+  await toStream();
+  const started = client.start({ key: 'Klavier № 9 — 時計' });
+  await settle();
+  const [post] = open();
+  assert.equal(new Headers(post.headers).get('Content-Type'), 'application/json');
+  assert.equal(post.body.key, 'Klavier № 9 — 時計');
+  post.answer(snapshot({ type: 'accepted', resume: 'reset', journal: [] }), 202);
+  assert.equal((await started).job, JOB);
 });

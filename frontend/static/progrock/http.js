@@ -109,13 +109,8 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   };
 
   /** @param {string} path @param {import('./questions.js').Frame} frame @param {object} [wish] */
-  const post = async (path, { ref, key }, wish) => {
-    const headers = {
-      Accept: 'application/json',
-      'Content-Type': 'application/json',
-      'X-CSRFToken': token(),
-      ...(key ? { 'Idempotency-Key': String(key) } : {}),
-    };
+  const post = async (path, { ref }, wish) => {
+    const headers = { Accept: 'application/json', 'Content-Type': 'application/json', 'X-CSRFToken': token() };
     const answer = await call(path, { method: 'POST', headers, body: JSON.stringify(wish ?? {}) }, ref);
     if (!answer) return;
     if (answer.type === 'accepted') watched.set(String(answer.job), answer.seq);
