@@ -356,7 +356,7 @@ test('it does not wait when the network or the person is back', (context) => {
 
 test('told to stay away, it waits long at once', () => {
   client.connect();
-  for (const code of [4008, 1008, 1013]) {
+  for (const code of [4008, 1008, 1013, 4013, 4429]) {
     socket().hello().die(code);
     assert.equal(client.connection.again - Date.now(), 7500);
     pass(7500);
@@ -372,6 +372,83 @@ test('many questions go out below the pace the server calls abuse', () => {
   pass(1000);
   pass(1000);
   assert.equal(socket().sent.length, 300);
+});
+
+test('too many sockets is no reason to take another way, though it is said before hello', () => {
+  client.connect();
+  for (let i = 0; i < 3; i += 1) {
+    socket().die(4429);
+    assert.equal(client.connection.again - Date.now(), 7500);
+    pass(7500);
+  }
+  assert.equal(sockets.length, 4);
+});
+
+test('a thousand questions to a server that answers are not a dead socket', () => {
+  for (let i = 0; i < 1500; i += 1) client.watch(`job ${i}`).catch(() => {});
+  socket().hello();
+  let answered = 0;
+  for (let i = 0; i < 25; i += 1) {
+    for (const { job, ref } of socket().sent.slice(answered)) {
+      socket().say(job ? snapshot({ type: 'snapshot', job, ref, resume: 'reset', journal: [] }) : { type: 'pong', ref });
+      answered += 1;
+    }
+    pass(1000);
+  }
+  assert.equal(sockets.length, 1);
+  assert.ok(client.last('job 1499'));
+});
+
+test('updates that are all older than what is held are a reason to ask', () => {
+  client.watch(JOB);
+  const { seq } = snapshot();
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref, resume: 'reset', journal: [] }));
+  // The server has lost its memory, and its clock was put back.
+  for (let i = 0; i < 20; i += 1) {
+    pass(1000);
+    socket().say(snapshot({ seq: seq - 1000 + i, progress: 7 }));
+    for (const { ref } of socket().asked('watch').slice(1)) {
+      socket().say(snapshot({ type: 'snapshot', seq: seq - 1000 + i, progress: 7, ref, resume: 'reset', journal: [] }));
+    }
+  }
+  assert.equal(client.last(JOB).snapshot.progress, 7);
+});
+
+test('of the jobs of a list that are over, only so many are remembered', () => {
+  client.list().catch(() => {});
+  client.watch('mine').catch(() => {});
+  socket().hello().say(snapshot({ job: 'mine', state: 'failed' }));
+  for (let i = 0; i < 2000; i += 1) socket().say(snapshot({ job: `job ${i}`, state: 'failed' }));
+  const held = Array.from({ length: 2000 }, (_, i) => client.last(`job ${i}`)).filter(Boolean);
+  assert.ok(held.length < 600, `${held.length}`);
+  assert.ok(client.last('job 1999'));
+  assert.ok(client.last('mine'));
+});
+
+test('a list does not keep the lines of a job coming that nobody watches any more', () => {
+  client.list().catch(() => {});
+  client.watch(JOB).catch(() => {});
+  const line = { n: 1, seq: 1, at: 1, level: 'info', text: 'x', data: null };
+  socket().hello().say(snapshot({ type: 'snapshot', lines: 1, journal: [line], resume: 'reset', ref: socket().asked('watch')[0].ref }));
+  assert.equal(client.lines(JOB).length, 1);
+  client.unwatch(JOB);
+  assert.equal(socket().asked('unwatch').length, 1);
+  assert.deepEqual(client.lines(JOB), []);
+  assert.ok(client.last(JOB), 'the list still tells of it');
+});
+
+test('a list that was refused for now is asked for again', async () => {
+  const listed = client.list();
+  socket().hello().say({ type: 'error', code: 'unavailable', message: 'later', ref: socket().asked('list')[0].ref });
+  await assert.rejects(listed, { code: 'unavailable' });
+  pass(2000);
+  assert.equal(socket().asked('list').length, 1, 'not at once');
+  pass(QUIET * 1.2);
+  assert.equal(socket().asked('list').length, 2);
+  socket().say({ type: 'jobs', jobs: [snapshot()], ref: socket().asked('list')[1].ref });
+  assert.ok(client.last(JOB));
+  pass(QUIET * 3);
+  assert.equal(socket().asked('list').length, 2);
 });
 
 test('a closed client says so', async () => {

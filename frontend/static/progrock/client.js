@@ -32,6 +32,8 @@ const ANSWERS = { start: 'accepted', watch: 'snapshot', cancel: 'snapshot', retr
 const HIDDEN = 300_000;
 /** How soon to ask for lines that are missing, in ms. */
 const HOLE = 1000;
+/** Of how many jobs that are over, and that nobody watches, the end is remembered. */
+const MOST = 500;
 /** Timers that are this late, in ms, have slept. */
 const SLEPT = 5000;
 
@@ -75,6 +77,7 @@ export class ProgRock extends EventTarget {
   #last = 0;
   #ended = false;
   #listing = false;
+  /** When to ask for the list again that was refused. */ #relist = Infinity;
   #paused = false;
   /** @type {Map<string, {snapshot: Snapshot, came: number, told: number}>} */ #held = new Map();
   /** @type {Map<string, Journal>} */ #journals = new Map();
@@ -180,7 +183,7 @@ export class ProgRock extends EventTarget {
     const held = this.#held.get(job)?.snapshot;
     if (!held || !(held.complete || this.#followed.has(job))) return this.#look(job);
     // A list brings no lines.
-    if (this.#journals.get(job)?.lacks(held)) this.#look(job).catch(ignore);
+    if ((this.#journals.get(job) ?? new Journal()).lacks(held)) this.#look(job).catch(ignore);
     return Promise.resolve(held);
   }
 
@@ -202,10 +205,12 @@ export class ProgRock extends EventTarget {
   unwatch(job) {
     const count = (this.#wanted.get(job) ?? 0) - 1;
     if (count > 0) return void this.#wanted.set(job, count);
-    if (!this.#wanted.delete(job) || this.#listing) return;
-    this.#followed.delete(job);
-    this.#held.delete(job);
+    if (!this.#wanted.delete(job)) return;
     this.#journals.delete(job);
+    if (!this.#listing) {
+      this.#followed.delete(job);
+      this.#held.delete(job);
+    }
     const error = new ProgRockError('closed', 'Nobody watches this job any more.');
     this.#questions.abandon((frame) => frame.action === 'watch' && frame.job === job, error);
     this.#connection.send({ action: 'unwatch', job });
@@ -238,7 +243,10 @@ export class ProgRock extends EventTarget {
    */
   list() {
     this.#listing = true;
-    return this.#ask({ action: 'list' });
+    this.#relist = Infinity;
+    const answer = this.#questions.find('list')?.answer ?? this.#ask({ action: 'list' });
+    answer.catch(() => (this.#relist = this.#next()));
+    return answer;
   }
 
   /** Connect now. Everything that needs a connection does this by itself. */
@@ -320,6 +328,7 @@ export class ProgRock extends EventTarget {
     // The answer to a list may bring most of it at once.
     if (this.#questions.find('list')) return;
     const now = this.#now();
+    if (this.#relist <= now) return void this.list().catch(ignore);
     for (const [job, due] of this.#followed) if (due <= now) this.#look(job);
     if (now - this.#last > 2 * this.#quiet) this.#ping();
   }
@@ -369,7 +378,7 @@ export class ProgRock extends EventTarget {
     this.#questions.resend();
     // Anything may have happened meanwhile: all that is unfinished is due.
     for (const job of this.#followed.keys()) this.#followed.set(job, this.#last);
-    if (this.#listing && !this.#questions.find('list')) this.list().catch(ignore);
+    if (this.#listing) this.list().catch(ignore);
     this.#sweep();
   }
 
@@ -438,8 +447,8 @@ export class ProgRock extends EventTarget {
     this.#journals.set(job, journal);
     const lines = journal.take(frame, snapshot);
     const resume = frame.resume === 'reset' || frame.resume === 'recovered' ? frame.resume : null;
-    // Heard of, whatever it said: silence starts anew.
-    if (!held?.snapshot.complete) this.#followed.set(job, this.#next());
+    // Silence starts anew, unless all that is heard is old: then the server may have forgotten what we hold.
+    if (!held || (!held.snapshot.complete && (answer || snapshot.seq >= held.snapshot.seq))) this.#followed.set(job, this.#next());
     const better = supersedes(held?.snapshot, snapshot, answer);
     if (better) {
       // The same snapshot again is no younger for having been asked for.
@@ -447,7 +456,10 @@ export class ProgRock extends EventTarget {
       const came = held && held.snapshot.seq === snapshot.seq ? held.came : told - age(whole ?? frame, snapshot);
       this.#held.set(job, { snapshot, came, told });
     }
-    if (this.#held.get(job)?.snapshot.complete) this.#followed.delete(job);
+    if (this.#held.get(job)?.snapshot.complete) {
+      this.#followed.delete(job);
+      this.#forget();
+    }
     if (journal.lacks(snapshot) && this.#wanted.has(job)) this.#followed.set(job, this.#now() + spread(HOLE, this.#random));
     if (lines.length || resume) {
       this.dispatchEvent(new CustomEvent('lines', { detail: { job, lines, reset: resume === 'reset', resume } }));
@@ -455,6 +467,15 @@ export class ProgRock extends EventTarget {
     // The same again is an answer, but no news.
     if (better && JSON.stringify(snapshot) !== JSON.stringify(held?.snapshot)) {
       this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
+    }
+  }
+  /** A list goes on for as long as the page does. */
+  #forget() {
+    for (const [job, { snapshot }] of this.#held) {
+      if (this.#held.size <= MOST) return;
+      if (!snapshot.complete || this.#wanted.has(job)) continue;
+      this.#held.delete(job);
+      this.#journals.delete(job);
     }
   }
 }

@@ -25,6 +25,7 @@ export class ProgRockError extends Error {
 /** Every action is idempotent (`start` by its key), so that sending again is always right. */
 export class Questions {
   #count = 0;
+  /** When the last one had its answer. */ #settled = 0;
   /** @type {Map<string, Question>} by ref */ #open = new Map();
   /** @type {(frame: Frame) => void} */ #send;
   /** @type {() => number} */ #now;
@@ -69,10 +70,15 @@ export class Questions {
     }
   }
 
-  /** @param {number} patience @returns {boolean} whether one has been waiting for longer */
+  /**
+   * Whether one has been waiting for too long. Where many wait, and others have their answers, that is five times as long.
+   *
+   * @param {number} patience in ms
+   */
   overdue(patience) {
     const now = this.#now();
-    return [...this.#open.values()].some(({ sent }) => sent !== null && now - sent > patience);
+    const most = now - this.#settled > patience ? patience : 5 * patience;
+    return [...this.#open.values()].some(({ sent }) => sent !== null && now - sent > most);
   }
 
   /** @param {unknown} ref @returns {Question | undefined} */
@@ -83,6 +89,7 @@ export class Questions {
   /** It has its answer. @param {Question} question */
   settle({ frame }) {
     this.#open.delete(String(frame.ref));
+    this.#settled = this.#now();
   }
 
   /** Nobody wants to know any more. @param {(frame: Frame) => boolean} which @param {ProgRockError} error */
