@@ -149,6 +149,10 @@ async def test_a_running_job_comes_along_to_every_page(page: Page, site: ServerP
     await expect(page.locator("prog-rock-jobs")).to_have_attribute("running", "0")
 
 
+def asked_of(stage: Stage, job: Snapshot, action: str) -> int:
+    return sum(frame["action"] == action and frame.get("job") == job.job for frame in stage.asked)
+
+
 async def test_the_first_snapshot_is_shown_before_anybody_was_asked(
     page: Page, stage: Stage, site: ServerProcess
 ) -> None:
@@ -166,7 +170,7 @@ async def test_the_first_snapshot_is_shown_before_anybody_was_asked(
     assert stage.asked == []
 
 
-async def test_an_element_that_is_moved_does_not_go_back_in_time(page: Page, stage: Stage, site: ServerProcess) -> None:
+async def test_an_element_that_is_put_back_does_not_go_back_in_time(page: Page, stage: Stage, site: ServerProcess) -> None:
     job = stage.say(samples()[1])
     await show(page, site, "all")
     shown = page.locator("main > prog-rock")
@@ -180,7 +184,8 @@ async def test_an_element_that_is_moved_does_not_go_back_in_time(page: Page, sta
             watching.observe(element, { attributes: true });
             element.addEventListener('progress', () => setTimeout(() => resolve(seen)));
             setTimeout(() => resolve(['no answer']), 5000);
-            document.querySelector('h1').before(element);
+            element.remove();
+            setTimeout(() => document.querySelector('h1').before(element));
         })"""
     )
     assert set(before) == {"77"}
@@ -228,6 +233,85 @@ async def test_the_journal_is_text_and_bounded(page: Page, stage: Stage, site: S
     await expect(lines).to_have_count(200)
     await expect(lines.last).to_have_text("beat 299")
     await expect(lines.last).to_be_in_viewport()
+
+
+async def test_a_job_moved_in_the_page_is_not_forgotten(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1], {"level": "info", "text": "Tuned"})
+    await show(page, site, "states")
+    shown = element(page, job)
+    await expect(shown.locator("[part~=line]")).to_have_text("Tuned")
+    stage.say(msgspec.structs.replace(job, percent=50.0))
+    await expect(shown).to_contain_text("50%")
+    events = await shown.evaluate(
+        """row => { const seen = []; for (const type of ['progress', 'load']) row.addEventListener(type, () => seen.push(type));
+        document.querySelector('main').append(row); return seen; }"""
+    )
+    await expect(shown).to_contain_text("50%")
+    await expect(shown.locator("[part~=line]")).to_have_text("Tuned")
+    assert events == []
+    assert [frame for frame in stage.asked if frame.get("job") == job.job and frame["action"] != "watch"] == []
+    assert len([frame for frame in stage.asked if frame.get("job") == job.job]) == 1
+
+
+async def test_a_job_taken_out_of_the_page_is_left_alone_and_comes_back(
+    page: Page, stage: Stage, site: ServerProcess
+) -> None:
+    job = stage.say(samples()[1])
+    await show(page, site, "states")
+    shown = element(page, job)
+    await expect(shown).to_have_attribute("state", "running")
+    await until(lambda: asked_of(stage, job, "watch") == 1)
+    await shown.evaluate("row => { window.row = row; row.remove(); }")
+    await until(lambda: asked_of(stage, job, "unwatch") == 1)
+    stage.say(msgspec.structs.replace(job, percent=77.0))
+    await page.evaluate("document.querySelector('main').append(row)")
+    await expect(shown).to_contain_text("77%")
+    assert asked_of(stage, job, "watch") == 2
+
+
+async def test_what_one_job_was_is_not_said_of_another(page: Page, stage: Stage, site: ServerProcess) -> None:
+    done, other = samples()[7], sample("Other", State.RUNNING)
+    stage.say(done)
+    await show(page, site, "states")
+    row = page.locator("prog-rock").nth(7)
+    await expect(row).to_have_attribute("state", "succeeded")
+    told = """row => [...row.attributes].map(({ name }) => name).filter((name) => name !== 'snapshot')"""
+    await row.evaluate("row => row.setAttribute('job', 'nobody-knows')")
+    assert "state" not in await row.evaluate(told)
+    await expect(row).to_contain_text("The server does not know this job.")
+    await expect(row.locator("[part=base]")).to_be_hidden()
+    stage.say(other)
+    await row.evaluate("(row, job) => { row.setAttribute('job', 'x'); row.setAttribute('job', job); }", other.job)
+    await expect(row).to_have_attribute("state", "running")
+    assert "complete" not in await row.evaluate(told)
+    await row.evaluate("row => row.removeAttribute('job')")
+    await expect(row).not_to_have_attribute("state", "running")
+    await expect(row.locator("[part=base]")).to_be_hidden()
+
+
+async def test_a_line_that_comes_late_has_its_place(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1], {"level": "info", "text": "one"})
+    await show(page, site, "states")
+    lines = element(page, job).locator("[part~=line]")
+    await expect(lines).to_have_text(["one"])
+    later: list[dict[str, Any]] = [
+        {"n": n, "seq": job.seq + n, "at": 1, "level": "info", "text": text, "data": None}
+        for n, text in ((3, "three"), (2, "two"))
+    ]
+    for n, line in enumerate(later):
+        frame = json.loads(protocol.encode(msgspec.structs.replace(job, seq=job.seq + 1 + n, lines=3)))
+        stage.sockets[-1].send(json.dumps({**frame, "type": "update", "journal": [line]}))
+    await expect(lines).to_have_text(["one", "two", "three"])
+
+
+async def test_a_text_that_stays_stays_selected(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1])
+    await show(page, site, "states")
+    shown = element(page, job)
+    await shown.evaluate("row => { window.text = row.shadowRoot.querySelector('[part=message]').firstChild; }")
+    stage.say(msgspec.structs.replace(job, percent=50.0))
+    await expect(shown).to_contain_text("50%")
+    assert await shown.evaluate("row => row.shadowRoot.querySelector('[part=message]').firstChild === text")
 
 
 async def test_my_jobs_stay_where_they_are(page: Page, stage: Stage, site: ServerProcess) -> None:

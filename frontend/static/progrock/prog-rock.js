@@ -15,6 +15,9 @@ const ENDINGS = { succeeded: 'load', failed: 'error', cancelled: 'abort' };
 /** For how long a button that changed takes no click, which would be meant for what it was; in milliseconds. */
 const REFLEX = 400;
 
+/** The attributes that tell of a job. */
+const STATE = ['state', 'progress', 'complete', 'misses', 'condition'];
+
 /** How many lines of the journal are shown. */
 const LINES = 200;
 
@@ -25,6 +28,11 @@ export function element(tag, part, ...children) {
   made.append(...children);
   return made;
 }
+
+/** Text that is the same stays, and with it what a person has selected. @param {Element} where @param {string} [text] */
+const put = (where, text = '') => {
+  if (where.textContent !== text) where.textContent = text;
+};
 
 /** @param {string} [name] @param {Node[]} fallback */
 export function slot(name, ...fallback) {
@@ -46,6 +54,7 @@ export class ProgRockElement extends HTMLElement {
 
   /** @type {ProgRock | null} */ #client = null;
   /** @type {AbortController | undefined} */ #listening;
+  #placed = false;
   #job = '';
   /** @type {Snapshot | null} */ #shown = null;
   /** When the snapshot that the page came with was new, by performance.now(). */ #came = 0;
@@ -106,17 +115,25 @@ export class ProgRockElement extends HTMLElement {
   }
 
   connectedCallback() {
-    this.#begin();
+    this.#placed = true;
+    if (!this.#client) this.#begin();
   }
 
   disconnectedCallback() {
-    this.#end();
+    // Who is only moved to another place in the page forgets nothing.
+    queueMicrotask(() => {
+      if (this.isConnected) return;
+      this.#placed = false;
+      this.#end();
+    });
   }
 
-  attributeChangedCallback() {
-    if (!this.isConnected) return;
+  /** @param {string} _ @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(_, before, now) {
+    // Those that the page came with are seen before its place is.
+    if (!this.#placed || before === now) return;
     this.#end();
-    this.#begin();
+    if (this.isConnected) this.#begin();
   }
 
   /** Ask for the job to be cancelled; what comes of it is shown. @returns {Promise<void>} */
@@ -147,7 +164,7 @@ export class ProgRockElement extends HTMLElement {
 
   #begin() {
     const job = this.getAttribute('job');
-    if (!job) return;
+    if (!job) return this.#render();
     this.#job = job;
     const client = (this.#client = clientOf(this));
     this.#listening = new AbortController();
@@ -157,6 +174,7 @@ export class ProgRockElement extends HTMLElement {
     this.#ticking = setInterval(this.#render, 1000);
     const first = client.last(job)?.snapshot ?? this.#given(job);
     if (first) this.#show(first);
+    else this.#render();
     // What is over stays as the page has it.
     this.#watching = !first?.complete || this.hasAttribute('journal');
     if (!this.#watching) return;
@@ -207,20 +225,24 @@ export class ProgRockElement extends HTMLElement {
       this.#refusal = detail.code === 'not_found' ? say('The server does not know this job.') : detail.message;
       return this.#render();
     }
-    const first = !this.#line;
-    const news = this.#add(detail.lines, detail.reset).filter(({ level }) => level === 'warning' || level === 'error');
+    /** @type {{lines: Line[], reset: boolean}} */
+    const { lines, reset } = detail;
+    const seen = this.#line && !reset;
+    // A line that comes late has its place before others.
+    this.#add(this.#client?.lines(this.#job) ?? [], reset || (lines[0]?.n ?? Infinity) <= this.#line);
     // What had been said before anybody looked is no news, nor is what goes well.
-    if (!first && news.length) this.#live.textContent = news.map(({ text }) => text).join('\n');
+    const news = lines.filter(({ level }) => level === 'warning' || level === 'error');
+    if (seen && news.length) this.#live.textContent = news.map(({ text }) => text).join('\n');
   };
 
-  /** @param {readonly Line[]} lines @param {boolean} [reset] whether they are all that there is @returns {Line[]} the new ones */
+  /** @param {readonly Line[]} lines @param {boolean} [reset] whether they are all that there is */
   #add(lines, reset = false) {
     const list = this.#journal;
     if (reset) {
       list.replaceChildren();
       this.#line = 0;
     }
-    if (!this.hasAttribute('journal')) return [];
+    if (!this.hasAttribute('journal')) return;
     const fresh = lines.filter(({ n }) => n > this.#line);
     this.#line = fresh.at(-1)?.n ?? this.#line;
     const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 9;
@@ -234,7 +256,6 @@ export class ProgRockElement extends HTMLElement {
     while (list.childElementCount > LINES) list.firstElementChild?.remove();
     list.hidden = !list.childElementCount;
     if (atEnd) list.scrollTop = list.scrollHeight;
-    return fresh;
   }
 
   /** @param {Snapshot} snapshot */
@@ -265,12 +286,12 @@ export class ProgRockElement extends HTMLElement {
   #render = () => {
     const client = this.#client;
     const snapshot = this.#shown;
-    if (!client) return;
-    if (!snapshot) {
+    if (!client || !snapshot) {
       // Nothing is known: the page's own words stay, unless the server refuses to say more.
+      for (const name of STATE) this.removeAttribute(name);
       this.#base.hidden = true;
       this.#fallback.hidden = false;
-      this.#refused.textContent = this.#refusal;
+      put(this.#refused, this.#refusal);
       return;
     }
     const held = client.last(this.#job);
@@ -290,16 +311,16 @@ export class ProgRockElement extends HTMLElement {
     else this.removeAttribute('condition');
 
     this.#fallback.hidden = true;
-    this.#refused.textContent = '';
+    put(this.#refused);
     this.#base.hidden = false;
-    this.#title.textContent = title;
+    put(this.#title, title);
     const known = percent !== null || complete;
     const amount = percentage(progress);
-    this.#percent.textContent = known ? amount : '';
-    this.#status.textContent = status(snapshot, since, connected, told);
-    this.#message.textContent = [this.#refusal, message(snapshot)].filter(Boolean).join(' ');
-    this.#attempt.textContent = attempt > 1 ? say('attempt {count}', { count: attempt }) : '';
-    this.#left.textContent = left;
+    put(this.#percent, known ? amount : '');
+    put(this.#status, status(snapshot, since, connected, told));
+    put(this.#message, [this.#refusal, message(snapshot)].filter(Boolean).join(' '));
+    put(this.#attempt, attempt > 1 ? say('attempt {count}', { count: attempt }) : '');
+    put(this.#left, left);
     this.#left.hidden = !left;
     this.style.setProperty('--_progress', String((percent ?? progress) / 100));
 
@@ -329,7 +350,7 @@ export class ProgRockElement extends HTMLElement {
     this.#button.hidden = !offer;
     this.#button.ariaDisabled = String(this.#asking || this.#fresh || state === 'cancelling');
     const words = offer === 'retry' ? say('Retry') : say('Cancel');
-    this.#button.textContent = this.#asking && !connected ? say('{action} once connected', { action: words }) : words;
+    put(this.#button, this.#asking && !connected ? say('{action} once connected', { action: words }) : words);
     this.#button.ariaLabel = `${this.#button.textContent}: ${title}`;
   };
 }
