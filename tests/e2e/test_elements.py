@@ -314,6 +314,20 @@ async def test_a_text_that_stays_stays_selected(page: Page, stage: Stage, site: 
     assert await shown.evaluate("row => row.shadowRoot.querySelector('[part=message]').firstChild === text")
 
 
+async def test_two_copies_of_a_module_make_one_row(page: Page, stage: Stage, site: ServerProcess) -> None:
+    job = stage.say(samples()[1])
+    body = """<!doctype html><html lang="en"><title>T</title><link rel="icon" href="/static/rock/icon.svg">
+        <script type="module" src="/static/progrock/prog-rock.js?copy"></script>
+        <script type="module" src="/static/progrock/elements.js"></script><prog-rock-jobs></prog-rock-jobs>"""
+    await page.route("**/page/**", lambda route: route.fulfill(content_type="text/html", body=body))
+    await show(page, site, "jobs")
+    rows = page.locator("prog-rock-jobs > prog-rock")
+    for percent in (50.0, 60.0, 70.0):
+        stage.say(msgspec.structs.replace(job, percent=percent))
+        await expect(rows.first).to_contain_text(f"{percent:.0f}%")
+    await expect(rows).to_have_count(1)
+
+
 async def test_my_jobs_stay_where_they_are(page: Page, stage: Stage, site: ServerProcess) -> None:
     first, second = samples()[0], msgspec.structs.replace(samples()[1], created=samples()[1].created + 1)
     stage.say(first)

@@ -1,11 +1,12 @@
 // @ts-check
 // <prog-rock-jobs src="/prog/">: my jobs, newest first, each a <prog-rock> that stays where it is.
 
-import { ProgRockElement, clientOf, define, element, slot } from './prog-rock.js';
+import { clientOf, define, element, slot } from './prog-rock.js';
 import { style } from './style.js';
 import { say } from './words.js';
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
+/** @typedef {import('./prog-rock.js').ProgRockElement} ProgRockElement */
 
 /** All that it takes and shows is in docs/reference/elements.md. */
 export class ProgRockJobsElement extends HTMLElement {
@@ -48,7 +49,8 @@ export class ProgRockJobsElement extends HTMLElement {
 
   /** The light DOM is the truth: what the page came with is a row like any other. */
   #rows() {
-    return [...this.children].filter((row) => row instanceof ProgRockElement);
+    // By name: their class may be that of another copy of the module.
+    return /** @type {ProgRockElement[]} */ ([...this.children].filter(({ localName }) => localName === 'prog-rock'));
   }
 
   /** @param {Snapshot} snapshot */
