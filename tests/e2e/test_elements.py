@@ -328,6 +328,32 @@ async def test_two_copies_of_a_module_make_one_row(page: Page, stage: Stage, sit
     await expect(rows).to_have_count(1)
 
 
+async def test_on_a_phone_no_word_is_broken(browser: Browser, site: ServerProcess) -> None:
+    context = await browser.new_context(viewport={"width": 360, "height": 740})
+    stage = Stage()
+    await stage.open(context)
+    job = stage.say(
+        msgspec.structs.replace(samples()[1], message="Recording the drums", attempt=1, left=172_000, due=None)
+    )
+    page = await context.new_page()
+    await show(page, site, "jobs")
+    row = element(page, job)
+    await expect(row).to_contain_text("left")
+    for part in ("status", "message"):
+        lines = await row.locator(f"[part={part}]").evaluate("words => words.getClientRects().length")
+        assert lines == 1, part
+    words, actions = [await row.locator(f"[part={part}]").bounding_box() for part in ("words", "actions")]
+    assert words
+    assert actions
+    assert actions["y"] >= words["y"] + words["height"]
+    await page.set_viewport_size({"width": 1000, "height": 740})
+    words, actions = [await row.locator(f"[part={part}]").bounding_box() for part in ("words", "actions")]
+    assert words
+    assert actions
+    assert abs(actions["y"] + actions["height"] / 2 - words["y"] - words["height"] / 2) < 12
+    await context.close()
+
+
 async def test_my_jobs_stay_where_they_are(page: Page, stage: Stage, site: ServerProcess) -> None:
     first, second = samples()[0], msgspec.structs.replace(samples()[1], created=samples()[1].created + 1)
     stage.say(first)

@@ -27,8 +27,9 @@ export function style() {
   block-size: 100%; background: var(--_fill); transform: scaleX(var(--_progress, 0)); transform-origin: 0 50%; transition: transform 0.3s linear;
 }
 [part=fill]:dir(rtl) { transform-origin: 100% 50%; }
-[part=words] { display: flex; flex-wrap: wrap; gap: 0 0.75em; min-inline-size: 0; }
-[part=actions] { display: flex; flex: none; gap: 1em; align-items: baseline; }
+[part=foot] { flex-wrap: wrap; }
+[part=words] { display: flex; flex: 1 1 12em; flex-wrap: wrap; gap: 0 0.75em; min-inline-size: 0; }
+[part=actions] { display: flex; flex: none; flex-wrap: wrap; max-inline-size: 100%; gap: 0 1em; align-items: baseline; margin-inline-start: auto; }
 [part=words], [part=actions], [part=journal], [part~=toast] :is([part=status], [part=message]) { font-size: 0.875em; }
 [part=journal] {
   margin: 0; padding: 0.5em 0.75em; max-block-size: 10em; overflow: auto; list-style: none; border: 1px solid var(--_track); white-space: pre-wrap;
