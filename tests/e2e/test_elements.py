@@ -40,6 +40,7 @@ class Stage:
         self.asked: list[dict[str, Any]] = []
         self.sockets: list[WebSocketRoute] = []
         self.silent = False
+        self.refused = ""
         self.retried: Snapshot | None = None
 
     async def open(self, context: BrowserContext) -> None:
@@ -57,7 +58,9 @@ class Stage:
         action, job = frame["action"], frame.get("job", "")
         known = list(self.jobs.values())
         now = max([each.at for each in known], default=0)
-        if action == "list":
+        if action == "list" and self.refused:
+            socket.send(protocol.error_frame("unavailable", self.refused, ref))
+        elif action == "list":
             newest = sorted(known, key=lambda each: -each.created)
             socket.send(protocol.jobs_frame(newest, now, ref))
         elif action == "ping":
@@ -243,7 +246,8 @@ async def test_a_job_moved_in_the_page_is_not_forgotten(page: Page, stage: Stage
     stage.say(msgspec.structs.replace(job, percent=50.0))
     await expect(shown).to_contain_text("50%")
     events = await shown.evaluate(
-        """row => { const seen = []; for (const type of ['progress', 'load']) row.addEventListener(type, () => seen.push(type));
+        """row => { const seen = [];
+        for (const type of ['progress', 'load']) row.addEventListener(type, () => seen.push(type));
         document.querySelector('main').append(row); return seen; }"""
     )
     await expect(shown).to_contain_text("50%")
@@ -547,6 +551,48 @@ async def test_whoever_comes_back_is_told_what_still_goes_on(page: Page, stage: 
         await expect(toasts).to_have_count(told)
     await expect(toasts.filter(has_text=going.title)).to_contain_text("Still going, 42%")
     await expect(toasts.filter(has_text=ending.title)).to_contain_text("Done")
+
+
+async def test_a_page_without_locks_or_room_still_tells(page: Page, stage: Stage, site: ServerProcess) -> None:
+    await page.add_init_script(
+        """navigator.locks.request = async () => { throw new DOMException('denied', 'SecurityError') };
+        for (let size = 2 ** 23; size >= 1; size = Math.floor(size / 2)) {
+            try { localStorage['full' + size] = 'x'.repeat(size) } catch { continue }
+        }"""
+    )
+    job = stage.say(samples()[1])
+    await show(page, site, "toasts")
+    await expect(page).to_have_title(BUSY)
+    await finish(stage, job)
+    await expect(page.locator("prog-rock-toasts [part~=toast]")).to_contain_text("Done")
+
+
+async def test_who_allows_notifications_is_told_in_the_background_from_then_on(
+    page: Page, stage: Stage, site: ServerProcess
+) -> None:
+    await page.add_init_script(
+        "window.Notification = class { static requestPermission = async () => (this.permission = 'granted') }"
+    )
+    await show(page, site, "notified")
+    allow = "document.querySelector('prog-rock-toasts').allow()"
+    background = """import('/static/progrock/client.js').then(({ ProgRock }) => ProgRock.shared('/prog/').background)"""
+    assert await page.evaluate(background) is False
+    assert await page.evaluate(allow) == "granted"
+    assert await page.evaluate(background) is True
+    await page.evaluate("delete window.Notification")
+    assert await page.evaluate(allow) == "denied"
+
+
+async def test_a_list_that_was_refused_is_asked_for_again(page: Page, stage: Stage, site: ServerProcess) -> None:
+    stage.refused = "Later."
+    await page.clock.install()
+    await show(page, site, "jobs")
+    jobs = page.locator("prog-rock-jobs")
+    await expect(jobs).to_contain_text("That did not work. Later.")
+    stage.refused = ""
+    await page.clock.run_for(20_000)
+    await expect(jobs).not_to_contain_text("That did not work")
+    assert len([frame for frame in stage.asked if frame["action"] == "list"]) == 2
 
 
 @pytest.mark.parametrize(("lang", "words"), [("de", "Läuft"), ("es", "En marcha"), ("ar", "قيد التنفيذ")])

@@ -26,17 +26,12 @@ export class ProgRockJobsElement extends HTMLElement {
   connectedCallback() {
     const client = clientOf(this);
     this.#listening = new AbortController();
-    client.addEventListener('snapshot', this.#onSnapshot, { signal: this.#listening.signal });
-    client.list().then(
-      (jobs) => {
-        // Another list may have asked before this one was there.
-        for (const snapshot of jobs) this.#show(snapshot);
-        this.#empty.hidden = this.#rows().length > 0;
-      },
-      (error) => {
-        this.#refused.textContent = `${say('That did not work')}. ${error.message}`;
-      },
-    );
+    const { signal } = this.#listening;
+    client.addEventListener('snapshot', this.#onSnapshot, { signal });
+    client.addEventListener('jobs', this.#onJobs, { signal });
+    client.list().catch((error) => {
+      this.#refused.textContent = `${say('That did not work')}. ${error.message}`;
+    });
     this.#count();
   }
 
@@ -46,6 +41,14 @@ export class ProgRockJobsElement extends HTMLElement {
 
   /** @param {Event} event */
   #onSnapshot = (event) => this.#show(/** @type {CustomEvent<Snapshot>} */ (event).detail);
+
+  /** @param {Event} event */
+  #onJobs = (event) => {
+    // Another list may have asked before this one was there.
+    for (const snapshot of /** @type {CustomEvent<Snapshot[]>} */ (event).detail) this.#show(snapshot);
+    this.#empty.hidden = this.#rows().length > 0;
+    this.#refused.textContent = '';
+  };
 
   /** The light DOM is the truth: what the page came with is a row like any other. */
   #rows() {

@@ -24,10 +24,21 @@ try {
   // A browser that keeps nothing for us tells on the page that saw it run.
 }
 
+/** @param {string} job */
+const note = (job) => {
+  try {
+    storage[key(job)] = '';
+  } catch {
+    // It is full: from here on this page alone knows.
+    storage = { ...storage, [key(job)]: '' };
+  }
+};
+
 /** Of all pages, only one may tell. @param {string} job @returns {Promise<boolean>} */
 const claim = async (job) => {
   const take = () => key(job) in storage && delete storage[key(job)];
-  return navigator.locks ? navigator.locks.request(key(job), take) : take();
+  // A page may not have locks: the browser has none, or refuses them to it.
+  return (await navigator.locks?.request(key(job), take).catch(take)) ?? take();
 };
 
 /** Whoever shows the list says why there is none. */
@@ -67,9 +78,7 @@ export class ProgRockToastsElement extends HTMLElement {
   connectedCallback() {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    // Who wants to be notified is, however long nobody looks at the page.
-    const background = this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted';
-    const client = (this.#client = clientOf(this, { background }));
+    const client = (this.#client = clientOf(this, { background: this.#notifies }));
     const before = Object.keys(storage);
     client.addEventListener('snapshot', this.#onSnapshot, { signal });
     document.addEventListener('visibilitychange', this.#onVisibility, { signal });
@@ -96,9 +105,16 @@ export class ProgRockToastsElement extends HTMLElement {
     this.#entitle();
   }
 
-  /** Ask whether notifications may be shown; to be called from a click. */
-  allow() {
-    return Notification.requestPermission();
+  /** Ask whether notifications may be shown; to be called from a click. @returns {Promise<NotificationPermission>} */
+  async allow() {
+    const permission = (await globalThis.Notification?.requestPermission()) ?? 'denied';
+    if (this.#client) this.#client.background ||= this.#notifies;
+    return permission;
+  }
+
+  /** Who wants to be notified is, however long nobody looks at the page. */
+  get #notifies() {
+    return this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted';
   }
 
   /** @param {Event} event */
@@ -108,7 +124,7 @@ export class ProgRockToastsElement extends HTMLElement {
   #hear(snapshot) {
     const { job, complete } = snapshot;
     if (!complete) {
-      if (!this.#open.has(job)) storage[key(job)] = '';
+      if (!this.#open.has(job)) note(job);
       this.#open.set(job, snapshot);
     } else if (this.#open.delete(job) || key(job) in storage) {
       this.#ended.set(job, snapshot);
@@ -120,7 +136,7 @@ export class ProgRockToastsElement extends HTMLElement {
   /** A page that nobody sees keeps it for when it is seen, unless a notification may be shown. */
   async #tell() {
     const { hidden } = document;
-    if (hidden && !(this.hasAttribute('notify') && globalThis.Notification?.permission === 'granted')) return;
+    if (hidden && !this.#notifies) return;
     const ended = [...this.#ended.values()];
     this.#ended.clear();
     for (const snapshot of ended) {
@@ -144,7 +160,7 @@ export class ProgRockToastsElement extends HTMLElement {
     } catch {
       // Some browsers let only service workers do this.
       this.#ended.set(tag, snapshot);
-      storage[key(tag)] = '';
+      note(tag);
     }
   }
 

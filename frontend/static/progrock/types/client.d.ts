@@ -3,6 +3,7 @@ export { ProgRockError };
  * Events: `state`, whose detail is `{state, again, reason}` (`again`: the Date.now() of the next try, or null;
  * `reason`: why there will be none); `snapshot`, whose detail is the Snapshot; `lines`, before the snapshot that
  * counts them, whose detail is `{job, lines, reset, resume}`: the new ones, and whether those from before are void;
+ * `jobs`, after a list was answered, also to a question of the client's own, whose detail is the Snapshots in it;
  * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job.
  */
 export class ProgRock extends EventTarget {

@@ -11,7 +11,8 @@ export class ProgRockElement extends HTMLElement {
     get snapshot(): Snapshot | null;
     connectedCallback(): void;
     disconnectedCallback(): void;
-    attributeChangedCallback(): void;
+    /** @param {string} _ @param {string | null} before @param {string | null} now */
+    attributeChangedCallback(_: string, before: string | null, now: string | null): void;
     /** Ask for the job to be cancelled; what comes of it is shown. @returns {Promise<void>} */
     cancel(): Promise<void>;
     /** Ask for a job that is over to be tried again; the new job takes its place here. @returns {Promise<void>} */

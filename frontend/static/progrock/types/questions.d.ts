@@ -29,7 +29,11 @@ export class Questions {
     lost(): void;
     /** @param {string} action @param {string} [job] @returns {Question | undefined} the one that asks that */
     find(action: string, job?: string): Question | undefined;
-    /** @param {number} patience @returns {boolean} whether one has been waiting for longer */
+    /**
+     * Whether one has been waiting for too long. Where many wait, and others have their answers, that is five times as long.
+     *
+     * @param {number} patience in ms
+     */
     overdue(patience: number): boolean;
     /** @param {unknown} ref @returns {Question | undefined} */
     get(ref: unknown): Question | undefined;

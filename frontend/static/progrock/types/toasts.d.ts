@@ -2,7 +2,7 @@
 export class ProgRockToastsElement extends HTMLElement {
     connectedCallback(): void;
     disconnectedCallback(): void;
-    /** Ask whether notifications may be shown; to be called from a click. */
+    /** Ask whether notifications may be shown; to be called from a click. @returns {Promise<NotificationPermission>} */
     allow(): Promise<NotificationPermission>;
     #private;
 }
