@@ -451,6 +451,23 @@ test('a list that was refused for now is asked for again', async () => {
   assert.equal(socket().asked('list').length, 2);
 });
 
+test('more jobs than may be watched are those of a list', async () => {
+  const refused = [];
+  client.addEventListener('refused', ({ detail }) => refused.push(detail));
+  for (const job of ['a', 'b', 'c']) client.watch(job).catch(() => {});
+  socket().hello();
+  const [first, ...more] = socket().asked('watch');
+  socket().say(snapshot({ type: 'snapshot', job: 'a', ref: first.ref, resume: 'reset', journal: [] }));
+  for (const { ref } of more) socket().say({ type: 'error', code: 'too_many', message: 'At most one.', ref });
+  await settle();
+  const lists = socket().asked('list');
+  assert.equal(lists.length, 1);
+  socket().say({ type: 'jobs', jobs: ['a', 'b'].map((job) => snapshot({ job })), ref: lists[0].ref });
+  assert.deepEqual(socket().asked('watch').slice(3).map(({ job }) => job), ['c']);
+  assert.ok(client.last('b'));
+  assert.deepEqual(refused, []);
+});
+
 test('a closed client says so', async () => {
   const started = client.start();
   client.close();

@@ -386,3 +386,19 @@ test('a key may be in any script', async () => {
   post.answer(snapshot({ type: 'accepted', resume: 'reset', journal: [] }), 202);
   assert.equal((await started).job, JOB);
 });
+
+test('more jobs than one request may name are asked for by several', async () => {
+  await toStream();
+  const watched = Array.from({ length: 250 }, (_, i) => client.watch(`job-${i}`));
+  for (let i = 0; i < 40; i += 1) {
+    await pass(100);
+    for (const { path, answer: give } of open('updates')) {
+      const jobs = [...path.matchAll(/job=([^&:]+)/g)].map(([, job]) => job);
+      assert.ok(jobs.length <= 100, `${jobs.length}`);
+      give({ frames: jobs.map((job) => answer({ job, resume: 'reset' })), now: 5 });
+    }
+    await settle();
+  }
+  assert.deepEqual((await Promise.all(watched)).map(({ job }) => job), watched.map((_, i) => `job-${i}`));
+  assert.equal(sources.at(-1).url.match(/job=/g).length, 100);
+});

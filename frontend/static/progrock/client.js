@@ -284,6 +284,11 @@ export class ProgRock extends EventTarget {
     if (asked) return asked.answer;
     const answer = this.#ask({ action: 'watch', job, after: this.#journals.get(job)?.after });
     answer.catch(({ code, message }) => {
+      // Whoever is told of all of theirs may watch any number of them.
+      if (code === 'too_many' && (!this.#listing || this.#questions.find('list'))) {
+        this.#followed.set(job, 0);
+        return void this.list().catch(ignore);
+      }
       // What a list tells of is told of, whether its lines come or not.
       if (code === 'closed' || (this.#listing && this.#held.has(job) && code !== 'not_found')) return;
       // Other refusals pass: the job stays followed, so it is asked for again.

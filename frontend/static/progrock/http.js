@@ -50,7 +50,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   /** @type {Map<string, unknown>} the jobs that are watched, and the cursor of each */
   const watched = new Map();
   /** @type {Map<string, unknown[]>} what is to be asked for: refs by job, '' for the list */
-  let asked = new Map();
+  const asked = new Map();
   let listing = false;
   /** @type {unknown} the server's time of the last answer */ let since;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ let soon;
@@ -138,8 +138,8 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   /** Ask, all at once, what has been asked of us; then see that what is watched is listened to. */
   const look = async () => {
     soon = undefined;
-    const asking = asked;
-    asked = new Map();
+    const asking = new Map([...asked].slice(0, MOST));
+    for (const job of asking.keys()) asked.delete(job);
     if (asking.size) {
       const list = asking.get('');
       asking.delete('');
@@ -163,6 +163,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
       missed = newer ? missed + 1 : 0;
       if (Source && missed > 1) return end({ mute: true });
     }
+    if (asked.size) later();
     listen();
   };
 
@@ -242,9 +243,10 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
         case 'watch':
           // It becomes a part of an address that names others, too.
           if (!/^[\w-]+$/.test(job)) return refuse('invalid', `Expected the id of a job, got '${job}'.`);
-          if (watched.size >= MOST && !watched.has(job)) return refuse('too_many', `Expected at most ${MOST} watches.`);
-          // Two tabs may ask at once: both get what the one needs that has less.
-          watched.set(job, Math.min(Number(frame.after ?? 0), refs.length ? Number(watched.get(job)) : Infinity));
+          // Two tabs may ask at once: both get what the one needs that has less. The client asks again for what is not watched.
+          if (watched.size < MOST || watched.has(job)) {
+            watched.set(job, Math.min(Number(frame.after ?? 0), refs.length ? Number(watched.get(job)) : Infinity));
+          }
           asked.set(job, [...refs, ref]);
           break;
         case 'list':
