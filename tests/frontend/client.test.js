@@ -468,6 +468,17 @@ test('more jobs than may be watched are those of a list', async () => {
   assert.deepEqual(refused, []);
 });
 
+test('a line that is missing is asked for, however many updates come', () => {
+  client.watch(JOB);
+  const { seq } = snapshot();
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().sent[0].ref, resume: 'reset', journal: [] }));
+  for (let i = 1; i < 20; i += 1) {
+    socket().say(snapshot({ seq: seq + i, lines: 1 }));
+    pass(200);
+  }
+  assert.deepEqual(socket().asked('watch').slice(1).map(({ after }) => after), [seq]);
+});
+
 test('a closed client says so', async () => {
   const started = client.start();
   client.close();

@@ -454,6 +454,7 @@ export class ProgRock extends EventTarget {
     this.#journals.set(job, journal);
     const lines = journal.take(frame, snapshot);
     const resume = frame.resume === 'reset' || frame.resume === 'recovered' ? frame.resume : null;
+    const due = this.#followed.get(job) ?? Infinity;
     // Silence starts anew, unless all that is heard is old: then the server may have forgotten what we hold.
     if (!held || (!held.snapshot.complete && (answer || snapshot.seq >= held.snapshot.seq))) this.#followed.set(job, this.#next());
     const better = supersedes(held?.snapshot, snapshot, answer);
@@ -467,7 +468,9 @@ export class ProgRock extends EventTarget {
       this.#followed.delete(job);
       this.#forget();
     }
-    if (journal.lacks(snapshot) && this.#wanted.has(job)) this.#followed.set(job, this.#now() + spread(HOLE, this.#random));
+    if (journal.lacks(snapshot) && this.#wanted.has(job)) {
+      this.#followed.set(job, Math.min(due, this.#now() + spread(HOLE, this.#random)));
+    }
     if (lines.length || resume) {
       this.dispatchEvent(new CustomEvent('lines', { detail: { job, lines, reset: resume === 'reset', resume } }));
     }
