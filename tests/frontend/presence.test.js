@@ -109,6 +109,23 @@ test('a page that is frozen or put away lets go at once, and comes back', () => 
   }
 });
 
+test('who wants to be told in the background is back as soon as the page can run, seen or not', async () => {
+  for (const [background, more] of [[true, 1], [false, 0]]) {
+    see('visible');
+    connect({ background }).watch(JOB).catch(() => {});
+    socket().hello();
+    see('hidden');
+    page.dispatchEvent(new Event('freeze'));
+    const before = sockets.length;
+    page.dispatchEvent(new Event('resume'));
+    assert.equal(sockets.length, before + more);
+    if (background) socket().hello().die(1013);
+    page.dispatchEvent(new Event('online'));
+    assert.equal(sockets.length, before + 2 * more);
+    client.close();
+  }
+});
+
 test('a hidden page that asks for something is connected, and lets go again', async () => {
   connect().watch(JOB);
   socket().hello();

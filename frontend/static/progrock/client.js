@@ -307,6 +307,7 @@ export class ProgRock extends EventTarget {
 
   /** The network, or the person, is back: no reason to wait, and none to trust a connection that slept. @param {boolean} online */
   #back(online) {
+    if (this.#presence.hidden && !this.background) return;
     const { state, again } = this.#connection;
     if (this.#paused || again !== null) return this.connect();
     if (state !== 'open') return;

@@ -4,7 +4,7 @@
 /**
  * @typedef {object} Watcher
  * @property {(frozen: boolean) => void} away frozen: nothing will run here for a while
- * @property {(online: boolean) => void} back online: it is the network that is back
+ * @property {(online: boolean) => void} back it can run again, hidden or not; online: it is the network that is back
  */
 
 export class Presence {
@@ -21,7 +21,7 @@ export class Presence {
     const page = globalThis.document;
     const on = (/** @type {EventTarget} */ target, /** @type {string} */ name, /** @type {() => void} */ then) =>
       target.addEventListener?.(name, then, { signal });
-    on(globalThis, 'online', () => this.hidden || watcher.back(true));
+    on(globalThis, 'online', () => watcher.back(true));
     on(globalThis, 'pagehide', () => watcher.away(true));
     on(globalThis, 'pageshow', this.#turn);
     if (page) for (const name of ['visibilitychange', 'resume']) on(page, name, this.#turn);
@@ -46,6 +46,6 @@ export class Presence {
 
   #turn = () => {
     this.wait();
-    if (!this.hidden) this.#watcher.back(false);
+    this.#watcher.back(false);
   };
 }

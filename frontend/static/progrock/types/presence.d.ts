@@ -1,7 +1,7 @@
 /**
  * @typedef {object} Watcher
  * @property {(frozen: boolean) => void} away frozen: nothing will run here for a while
- * @property {(online: boolean) => void} back online: it is the network that is back
+ * @property {(online: boolean) => void} back it can run again, hidden or not; online: it is the network that is back
  */
 export class Presence {
     /** @param {Watcher} watcher @param {number} patience for how long a page may be hidden, in ms */
@@ -18,7 +18,7 @@ export type Watcher = {
      */
     away: (frozen: boolean) => void;
     /**
-     * online: it is the network that is back
+     * it can run again, hidden or not; online: it is the network that is back
      */
     back: (online: boolean) => void;
 };
