@@ -173,7 +173,9 @@ async def test_the_first_snapshot_is_shown_before_anybody_was_asked(
     assert stage.asked == []
 
 
-async def test_an_element_that_is_put_back_does_not_go_back_in_time(page: Page, stage: Stage, site: ServerProcess) -> None:
+async def test_an_element_that_is_put_back_does_not_go_back_in_time(
+    page: Page, stage: Stage, site: ServerProcess
+) -> None:
     job = stage.say(samples()[1])
     await show(page, site, "all")
     shown = page.locator("main > prog-rock")

@@ -57,8 +57,9 @@ class Tab:
     async def open(self) -> Tab:
         """Visit the site, as everybody has who has a session, and then a page of it that has nothing of ours."""
         await self.page.goto(self.url)
-        self.ways.clear()
         await self.page.goto(f"{self.url}/static/rock/icon.svg")
+        # What the site itself connected by is over.
+        self.ways.clear()
         await self.page.evaluate(SCRIPT)
         return self
 
