@@ -83,7 +83,6 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
     const signal = options?.signal ?? over.signal;
     try {
       const response = await fetch(new URL(path, base).href, {
-        credentials: 'same-origin',
         cache: 'no-store',
         headers: { Accept: 'application/json' },
         ...options,

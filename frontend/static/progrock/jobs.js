@@ -82,7 +82,6 @@ export class ProgRockJobsElement extends HTMLElement {
       if (value !== null) row.setAttribute(name, value);
     }
     row.setAttribute('job', job);
-    if (this.role === 'list') row.role = 'listitem';
     this.insertBefore(row, rows[older] ?? null);
     this.#empty.hidden = true;
     // Who is at work stays, however many there are.
