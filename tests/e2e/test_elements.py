@@ -709,7 +709,7 @@ async def test_axe_finds_nothing_on_the_demo_page(browser: Browser, server: Serv
         stage.say(each)
     page = await context.new_page()
     await page.goto(server.url)
-    await expect(page.locator("#tracks > li")).to_have_count(10)
+    await expect(page.locator("#tracks > li")).to_have_count(10, timeout=15_000)
     assert await violations(page) == []
     await context.close()
 
