@@ -20,7 +20,7 @@ BIN := .venv/bin
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 export PORT HOST
 
-.PHONY: rock test test-waiting test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres nginx remotes clean
+.PHONY: rock test test-waiting test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres nginx remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -31,17 +31,20 @@ test: .venv/test.installed node_modules/.package-lock.json chromium redis postgr
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j2 -Otarget test-waiting test-rest
+	@$(MAKE) --no-print-directory -j3 -Otarget test-waiting test-browser test-rest
 endif
 
-# Two at a time. Those of the first wait most of their time: for processes that start, die and come back, and for
-# services that do not answer.
+# Three at a time. Those of the first wait most of their time: for processes that start, die and come back, and for
+# services that do not answer. So do those of the second, for what a person at the page waits for.
 WAITING := tests/faults tests/chaos tests/test_postgresql.py tests/services
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 
+test-browser:
+	$(BIN)/python -m pytest tests/e2e
+
 test-rest:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) tests/e2e)
 
 lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff check .
