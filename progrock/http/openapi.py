@@ -278,7 +278,9 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
         refused = {"description": "Without a CSRF token.", "content": {_HTML: {"schema": _TEXT_SCHEMA}}}
         responses["403"] = refused
     if path == "/jobs/" and method == "post":
-        form = {"type": "object", "properties": {"service": msgspec.json.schema(Text64)}}
+        # A field that is left empty asks for nothing.
+        service = {name: each for name, each in msgspec.json.schema(Text64).items() if name != "minLength"}
+        form = {"type": "object", "properties": {"service": service}}
         described["requestBody"] = {"content": {_JSON: {"schema": _ref("StartBody")}, _FORM: {"schema": form}}}
     return described
 

@@ -78,11 +78,12 @@ class Tab:
         return list(await self.page.evaluate("job => seen.snapshots[job] ?? []", job))
 
     async def moving(self, job: str, more: int = 3) -> None:
-        """Wait until it is told so much more."""
+        """Wait until it is told so much more, or that it is over."""
         before = len(await self.snapshots(job))
 
         async def moved() -> bool:
-            return len(await self.snapshots(job)) >= before + more
+            told = await self.snapshots(job)
+            return len(told) >= before + more or bool(told and told[-1]["complete"])
 
         await until(moved, within=30)
 
