@@ -34,9 +34,9 @@ else
 	@$(MAKE) --no-print-directory -j3 -Otarget test-waiting test-browser test-rest
 endif
 
-# Three at a time. Those of the first wait most of their time: for processes that start, die and come back, and for
-# services that do not answer. So do those of the second, for what a person at the page waits for.
-WAITING := tests/faults tests/chaos tests/test_postgresql.py tests/services
+# Three at a time. Those of the first wait most of their time, for processes that start, die and come back; those of the
+# second for what a person at the page waits for.
+WAITING := tests/faults tests/chaos tests/test_postgresql.py
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 
