@@ -14,7 +14,7 @@ import msgspec
 
 from . import jobs, registry
 from .delay import StoreAway, trouble
-from .exceptions import NotFound, TooMany
+from .exceptions import NotFound, Refused, TooMany
 from .journal import Extract
 from .protocol import Line, Resume, Snapshot, update_frame, with_lines
 from .updates import Update, hub
@@ -89,11 +89,14 @@ class Feed:
         :raises TooMany: if these are more watches than a client may have.
         :raises Unavailable: if the database is away.
         """
+        before = job in self._watches
         new = await self._join(job)
         try:
             snapshot = await jobs.aget(job, owner=self.owner)
-        except NotFound:
-            await self.unwatch(job)
+        except Refused as refusal:
+            # What was watched goes on when nobody can say how it stands now.
+            if not before or isinstance(refusal, NotFound):
+                await self.unwatch(job)
             raise
         if new:
             await jobs.ahasten([snapshot])

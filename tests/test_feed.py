@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from progrock import jobs, registry, updates
 from progrock.delay import StoreAway
-from progrock.exceptions import NotFound, TooMany
+from progrock.exceptions import NotFound, TooMany, Unavailable
 from progrock.feed import Answer, Feed, frames
 from progrock.journal import MemoryJournal
 from progrock.protocol import Line, Resume, Snapshot, State, answer_frame
@@ -215,18 +215,6 @@ async def test_many_jobs_are_told_in_few_frames(world: World, feed: Feed, monkey
     assert [each["job"] for frame in told for each in frame["updates"]] == [str(i) for i in range(120)]
 
 
-async def test_a_frame_is_not_longer_than_clients_take(
-    world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "alist_mine", none)
-    await feed.watch_all()
-    long = [Snapshot(str(i), "s", "t", State.RUNNING, created=0, seq=1, message="x" * 200_000) for i in range(6)]
-    await updates.publish([("me", each) for each in long])
-    told = list(frames(await feed.next(1)))
-    assert len(told) == 3
-    assert max(map(len, told)) < 1_000_000
-
-
 async def test_no_frame_is_longer_than_clients_take(world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "alist_mine", none)
     await feed.watch_all()
@@ -291,3 +279,17 @@ async def test_whatever_is_lost_or_doubled_or_cut_the_journal_has_no_gap_and_not
     assert seqs == sorted(set(seqs))
     assert all(text == str(n) for n, text in seen.items())
     assert not updates.hub()._sinks
+
+
+async def test_a_watch_that_could_not_be_answered_takes_no_room(
+    world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(job: str, *, owner: str) -> Snapshot:
+        raise Unavailable("gone")
+
+    await feed.watch(JOB)
+    monkeypatch.setattr(jobs, "aget", away)
+    for job in (JOB, "0b6cf7a9-7b8e-4f64-8f2c-7f4f4f6f5c11"):
+        with pytest.raises(Unavailable):
+            await feed.watch(job)
+    assert feed._watches == {JOB}, "what was watched before goes on"
