@@ -106,7 +106,7 @@ class _Stream(StreamingHttpResponse):
 
 async def _bounded(owner: str, events: Events) -> AsyncGenerator[bytes, None]:
     loop = asyncio.get_running_loop()
-    end, sent = loop.time() + LIFE, 0
+    end, size = loop.time() + LIFE, 0
     # Where the server waits for its client, we are not asked whether it has been long enough.
     task = asyncio.current_task()
     force = loop.call_later(LIFE + GRACE, task.cancel) if task else None
@@ -115,12 +115,12 @@ async def _bounded(owner: str, events: Events) -> AsyncGenerator[bytes, None]:
             # Those who lost their server together come back one by one.
             yield f"retry: {random.randrange(1_000, 4_000)}\n\n".encode()
             async for text in source:
-                if sent == 0:
+                if size == 0:
                     await let_go()
                 body = text.encode()
-                sent += len(body)
+                size += len(body)
                 yield body
-                if sent > BYTES_MOST or loop.time() > end:
+                if size > BYTES_MOST or loop.time() > end:
                     return
     except Refused:
         # Somebody else's by now, or the database is away: who comes back is told which.
