@@ -7,40 +7,40 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_make_bench_delay_ends_with_its_figures() -> None:
-    environment = {**os.environ, "JOBS": "20", "STEPS": "3", "EVERY_MS": "100", "WORKERS": "2", "SCHEDULERS": "2"}
+def figures_of(module: str, **more: str) -> dict[str, Any]:
+    """Run a benchmark and return its figures.
+
+    :param more: of its environment.
+    """
+    environment = {**os.environ, **more}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
-    command = [sys.executable, "-m", "tests.benchmarks.delay"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", module], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout.splitlines()[-1])
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def test_make_bench_delay_ends_with_its_figures() -> None:
+    figures = figures_of("tests.benchmarks.delay", JOBS="20", STEPS="3", EVERY_MS="100", WORKERS="2", SCHEDULERS="2")
     assert (figures["jobs"], figures["lost"], figures["doubled"]) == (20, 0, 0)
     assert {"steps_per_s", "cpu_s_per_1000", "late_p50_ms", "late_p99_ms"} <= figures.keys()
 
 
 def test_make_bench_jobs_ends_with_its_figures() -> None:
-    environment = {**os.environ, "JOBS": "10", "STEPS": "3", "EVERY_MS": "100"}
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    command = [sys.executable, "-m", "tests.benchmarks.jobs"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout.splitlines()[-1])
+    figures = figures_of("tests.benchmarks.jobs", JOBS="10", STEPS="3", EVERY_MS="100")
     assert (figures["jobs"], figures["lost"], figures["db_writes_per_job"]) == (10, 0, 4.0)
     assert figures["doubled"] >= 0
     assert {"steps_per_s", "cpu_s_per_1000", "cpu_steady", "late_p50_ms", "late_p99_ms"} <= figures.keys()
 
 
 def test_make_bench_fanout_ends_with_its_figures() -> None:
-    environment = {**os.environ, "SOCKETS": "30", "UPDATES": "60", "SECONDS": "1", "WEB": "2"}
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    command = [sys.executable, "-m", "tests.benchmarks.fanout"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout.splitlines()[-1])
+    figures = figures_of("tests.benchmarks.fanout", SOCKETS="30", UPDATES="60", SECONDS="1", WEB="2")
     assert (figures["sockets"], figures["missing"], figures["doubled"]) == (30, 0, 0)
     assert figures["baseline_frames_per_s"] > 0
     keys = {"delivered_per_s", "late_p99_ms", "server_cpu_s_per_1000", "publisher_cpu_s_per_1000", "kb_per_connection"}
@@ -63,12 +63,7 @@ def test_make_bench_services_ends_with_its_figures() -> None:
 
 
 def test_make_bench_ends_with_its_figures() -> None:
-    environment = {**os.environ, "JOBS": "5", "SECONDS": "1", "CLICKS": "1"}
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    command = [sys.executable, "-m", "tests.benchmarks.embedded"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout.splitlines()[-1])
+    figures = figures_of("tests.benchmarks.embedded", JOBS="5", SECONDS="1", CLICKS="1")
     assert figures["jobs"] == 5
     assert figures["steps_per_s"] > 0
     assert {"cpu_s_per_1000", "late_p99_ms", "page_p99_ms", "click_median_ms"} <= figures.keys()

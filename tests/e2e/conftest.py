@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import websockets
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer
@@ -66,6 +66,13 @@ async def browser() -> AsyncIterator[Browser]:
         )
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context()
+    yield context
+    await context.close()
 
 
 class Client:

@@ -19,13 +19,6 @@ from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
 
 
-@pytest.fixture
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context()
-    yield context
-    await context.close()
-
-
 class Rock:
     """The page, as a person uses it. Every complaint of the browser's is a failure."""
 

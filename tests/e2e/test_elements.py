@@ -94,13 +94,6 @@ class Stage:
 
 
 @pytest.fixture
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context()
-    yield context
-    await context.close()
-
-
-@pytest.fixture
 async def stage(context: BrowserContext) -> Stage:
     stage = Stage()
     await stage.open(context)

@@ -122,13 +122,6 @@ class Tab:
 
 
 @pytest.fixture
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context()
-    yield context
-    await context.close()
-
-
-@pytest.fixture
 async def wire(server: ServerProcess) -> AsyncIterator[Wire]:
     async with Wire(server.port) as wire:
         yield wire
