@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
 from . import registry
 from .delay import StoreAway, door
+from .exceptions import Invalid
 from .models import primary
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,22 @@ def owner_of(request: HttpRequest) -> str | None:
     """Return the same, where no event loop runs."""
     session = getattr(request, "session", None)
     return _owner(getattr(request, "user", None), session.get(_SESSION_KEY) if session is not None else None)
+
+
+def owner_text(owner: Any) -> str:
+    """Return an owner as jobs have it.
+
+    :param owner: a user, a request of theirs, or an owner as text.
+    :raises Invalid: if it is none of these, or nobody.
+    """
+    if isinstance(owner, str):
+        return owner
+    text = owner_of(owner) if isinstance(owner, HttpRequest) else None
+    if text is None and isinstance(owner, AbstractBaseUser) and owner.pk is not None:
+        text = _owner(owner, None)
+    if text is None:
+        raise Invalid(f"owner: expected a user, a request with a user or a session, or a text, got {owner!r:.80}.")
+    return text
 
 
 def ensure_owner(request: HttpRequest) -> None:

@@ -43,7 +43,7 @@ def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
         registry.hooks()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="progrock.E001")]
-    return [*_services(conf), *_layers(conf), *_commands(conf)]
+    return [*_layers(conf), *_commands(conf)]
 
 
 def _tell(conf: Conf, name: str) -> None:
@@ -56,12 +56,6 @@ def _tell(conf: Conf, name: str) -> None:
             sending.check(each)
         except ValueError as error:
             raise ImproperlyConfigured(f"PROGROCK: SERVICES[{name!r}]: TELL[{at}]: {error}") from None
-
-
-def _services(conf: Conf) -> Iterator[CheckMessage]:
-    if not conf.services:
-        hint = 'Write PROGROCK = {"SERVICES": {"name": {"BACKEND": "dotted.path.of.YourService"}}}.'
-        yield Error("PROGROCK declares no service.", hint=hint, id="progrock.E002")
 
 
 def _layers(conf: Conf) -> Iterator[CheckMessage]:

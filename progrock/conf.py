@@ -77,10 +77,29 @@ class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
             msgspec.structs.force_setattr(self, "policy", replace(self.policy, net=self.hook.net))
 
 
+BUILT_IN = {
+    "track": ServiceConf(
+        "progrock.push.Pushed",
+        # Whoever reports asks for a look. The others, every 5 s, find out that nobody reports any more.
+        policy=Policy(
+            interval=50,
+            interval_most=1_000,
+            net=5_000,
+            retry=1_000,
+            retry_most=5_000,
+            patience=60_000,
+            expiry=30 * 86_400_000,
+            deadline=30 * 86_400_000,
+        ),
+    ),
+}
+"""The services that are there without being declared."""
+
+
 class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="upper"):
     """All of it.
 
-    :param services: by name.
+    :param services: by name; those that are built in are among them.
     :param default_service: what a start without a service starts; the only service, if there is one.
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
     :param max_unfinished: how many unfinished jobs an owner may have.
@@ -106,8 +125,9 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     tell_allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.default_service and len(self.services) == 1:
-            msgspec.structs.force_setattr(self, "default_service", next(iter(self.services)))
+        declared = self.services.keys() - BUILT_IN
+        if not self.default_service and len(declared) == 1:
+            msgspec.structs.force_setattr(self, "default_service", *declared)
         if self.default_service and self.default_service not in self.services:
             raise ValueError(f"DEFAULT_SERVICE {self.default_service!r} is not one of the SERVICES")
         if not any(re.fullmatch(form, self.store) for form in _STORES.values()):
@@ -115,6 +135,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
         if self.public_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.public_url):
             got = _without_secrets(self.public_url)
             raise ValueError(f"PUBLIC_URL must be http(s)://host[:port][/path], got {got!r}")
+        msgspec.structs.force_setattr(self, "services", {**BUILT_IN, **self.services})
         for name, service in self.services.items():
             check_declared(service.tell, f"SERVICES[{name!r}]: TELL")
 

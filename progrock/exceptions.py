@@ -11,6 +11,7 @@ ProgRockError
 │   ├── NotComplete
 │   ├── TooMany
 │   └── Unavailable
+├── Cancelled           the end of the job that this code does was asked for
 └── EngineTaken         embedded mode runs on this database already
 """
 
@@ -79,6 +80,10 @@ class Unavailable(Refused):
     """Not now: something we need is away."""
 
     code = "unavailable"
+
+
+class Cancelled(ProgRockError):
+    """The end of the job that this code does was asked for."""
 
 
 class EngineTaken(ProgRockError):

@@ -69,20 +69,17 @@ async def astart(
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
-    if not (isinstance(owner, str) and 0 < len(owner) <= _OWNER_MOST and owner.isprintable()):
-        raise Invalid(f"owner: expected 1 to {_OWNER_MOST} printable characters, got {owner!a:.80}.")
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= _KEY_MOST and key.isprintable()):
-        raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key!a:.80}.")
-    if deadline is not None and not (type(deadline) is int and 0 < deadline <= DEADLINE_MOST):
-        raise Invalid(f"deadline: expected 1 to {DEADLINE_MOST} whole milliseconds, got {deadline!a:.80}.")
-    addressees = _addressees(tell)
+    check_owner(owner)
+    check_key(key)
+    check_deadline(deadline)
+    told = addressees(tell)
     if key is not None and (known := await afind(key, owner=owner)):
         return known
     name = service or registry.conf().default_service
     adapter = registry.service(name)
     cleaned = _plain(adapter.clean(params or {}))
-    title = one_line(adapter.title(cleaned))[:_TITLE_MOST]
-    job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline, tell=addressees)
+    title = title_of(adapter.title(cleaned))
+    job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline, tell=told)
     try:
         return await _create(job)
     except IntegrityError:
@@ -90,6 +87,38 @@ async def astart(
         if key is None or (known := await afind(key, owner=owner)) is None:
             raise
         return known
+
+
+def check_owner(owner: object) -> None:
+    """Refuse what can be nobody.
+
+    :raises Invalid: saying what was expected and what came.
+    """
+    if not (isinstance(owner, str) and 0 < len(owner) <= _OWNER_MOST and owner.isprintable()):
+        raise Invalid(f"owner: expected 1 to {_OWNER_MOST} printable characters, got {owner!a:.80}.")
+
+
+def check_key(key: object) -> None:
+    """Refuse what can be no key of a start; None is none.
+
+    :raises Invalid: saying what was expected and what came.
+    """
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= _KEY_MOST and key.isprintable()):
+        raise Invalid(f"key: expected 1 to {_KEY_MOST} printable characters, got {key!a:.80}.")
+
+
+def check_deadline(deadline: object) -> None:
+    """Refuse what can be no deadline; None is none.
+
+    :raises Invalid: saying what was expected and what came.
+    """
+    if deadline is not None and not (type(deadline) is int and 0 < deadline <= DEADLINE_MOST):
+        raise Invalid(f"deadline: expected 1 to {DEADLINE_MOST} whole milliseconds, got {deadline!a:.80}.")
+
+
+def title_of(text: str) -> str:
+    """Return a title as rows keep it."""
+    return one_line(text)[:_TITLE_MOST]
 
 
 async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
@@ -113,7 +142,7 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     cleaned = _plain(adapter.clean(old.params))
     new = Job(
         service=old.service,
-        title=one_line(adapter.title(cleaned))[:_TITLE_MOST],
+        title=title_of(adapter.title(cleaned)),
         params=cleaned,
         owner=owner,
         deadline=old.deadline,
@@ -132,12 +161,12 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
 
 
 async def _retry_of(old: Job) -> Snapshot | None:
-    with _available():
+    with available():
         row = await primary().filter(retry_of=old).afirst()
     return None if row is None else await _snapshot(row)
 
 
-def _addressees(tell: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+def addressees(tell: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
     """Return addressees as a row keeps them, None if there are none.
 
     :raises Invalid: if they cannot be told.
@@ -183,12 +212,12 @@ async def _create(job: Job) -> Snapshot:
         job.created = job.changed = timezone.now()
         job.save(force_insert=True)
 
-    with _available():
-        await _written(insert, lambda: _schedule_new(job))
+    with available():
+        await written(insert, lambda: _schedule_new(job))
     return snapshot_of(job)
 
 
-async def _written(write: Callable[[], R], then: Callable[[], Coroutine[Any, Any, None]]) -> R:
+async def written(write: Callable[[], R], then: Callable[[], Coroutine[Any, Any, None]]) -> R:
     """Write to the database, and do what follows once that is committed: now, or when the caller's transaction is.
 
     Nothing follows if no row was written.
@@ -219,13 +248,13 @@ async def afind(key: str, *, owner: str) -> Snapshot | None:
     """
     if not key.isprintable():
         return None  # no job has it, and PostgreSQL refuses to look for a NUL
-    with _available():
+    with available():
         row = await primary().filter(owner=owner, key=key).afirst()
     return None if row is None else await _snapshot(row)
 
 
 @contextmanager
-def _available() -> Iterator[None]:
+def available() -> Iterator[None]:
     """Say in our words that the database is away; what it refuses is the caller's to understand."""
     try:
         yield
@@ -280,7 +309,7 @@ async def ajournal(job: str | uuid.UUID, *, owner: str, after: int = 0) -> Seque
 
 
 async def _row(key: str, owner: str) -> Job:
-    with _available():
+    with available():
         row = await primary().filter(pk=key, owner=owner).afirst()
     if row is None:
         raise NotFound(f"Expected the id of a job of yours, got {key}.")
@@ -322,7 +351,7 @@ async def apage(*, owner: str, limit: int = LIST_MOST, before: str = "") -> tupl
     if before:
         created, key = _place(before)
         mine = mine.filter(Q(created__lt=created) | Q(created=created, id__lt=key))
-    with _available():
+    with available():
         rows = [row async for row in mine[: limit + 1]]
     more, rows = len(rows) > limit, rows[:limit]
     entries = await _entries([str(row.id) for row in rows])
@@ -353,8 +382,8 @@ async def acancel(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     """
     key = key_of(job)
     mine = primary().filter(pk=key, owner=owner, state__in=[State.PENDING, State.RUNNING])
-    with _available():
-        asked = await _written(
+    with available():
+        asked = await written(
             lambda: mine.update(state=State.CANCELLING, changed=timezone.now()), lambda: _nudge([key])
         )
     snapshot = await aget(key, owner=owner)

@@ -15,13 +15,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from .conf import Conf, Limit, parse
+from .conf import BUILT_IN, Conf, Limit, parse
 from .delay import DelayStore, Lease, MemoryStore, RedisStore
 from .delay.entry import to_channel
 from .delay.memory import wall_clock
 from .delay.scripts import Scripts
 from .exceptions import UnknownService
 from .hooks import Hook
+from .inbox import Inbox, MemoryInbox, RedisInbox
 from .journal import Journal, MemoryJournal, RedisJournal
 from .politeness import Audience, Limits, MemoryAudience, MemoryLimits, RedisAudience, RedisLimits, scripts
 from .services import Service
@@ -61,7 +62,7 @@ def service(name: str) -> Service:
     """
     known = conf().services
     if name not in known:
-        names = ", ".join(repr(each) for each in sorted(known)) or "none"
+        names = ", ".join(repr(each) for each in sorted(known.keys() - BUILT_IN)) or "none"
         raise UnknownService(f"Expected one of the services {names}, got {name!r}.")
     mine = _services.setdefault(asyncio.get_running_loop(), {})
     if name not in mine:
@@ -155,6 +156,14 @@ def journal() -> Journal:
 
 
 @cache
+def inbox() -> Inbox:
+    """Return what own code has said of its jobs."""
+    if conf().embedded:
+        return MemoryInbox(clock or wall_clock(), conf().journal_most)
+    return RedisInbox(conf().store, conf().journal_most)
+
+
+@cache
 def counts_watchers() -> bool:
     """Return whether a policy makes a difference between jobs that are watched and those that are not."""
     return any(each.policy.unwatched for each in conf().services.values())
@@ -171,13 +180,14 @@ async def aclose() -> None:
         await each.aclose()
     await store().aclose()
     await journal().aclose()
+    await inbox().aclose()
     if not conf().embedded:
         await _polite().aclose()
 
 
 def forget() -> None:
     """Forget what was made from the settings."""
-    for each in (conf, store, hooks, _polite, limits, audience, journal, counts_watchers):
+    for each in (conf, store, hooks, _polite, limits, audience, journal, inbox, counts_watchers):
         each.cache_clear()
     _services.clear()
 

@@ -16,9 +16,9 @@ from .estimate import Pace, left, observe
 from .protocol import LEVELS, Failure, Line, Snapshot, State
 
 NESTING_MOST = 100
-_LINES_MOST = 100
+LINES_MOST = 100
 """How many lines a step takes: the others come with the next."""
-_DATA_MOST = 4_096
+DATA_MOST = 4_096
 """Bytes of JSON beside a line."""
 _ENDING_MOST = 1_000
 """The same of the last step."""
@@ -103,7 +103,8 @@ class Reading(msgspec.Struct, frozen=True):
 class Miss(msgspec.Struct, frozen=True):
     """A look that got no answer, or none that makes sense.
 
-    :param code: `unreachable`, `nonsense`, `vanished`, `refused`, or `auth`: our credentials are not accepted.
+    :param code: `unreachable`, `nonsense`, `vanished`, `refused`, `auth`: our credentials are not accepted, or `lost`:
+        nothing is heard of the code that does the job.
     :param message: what happened, for people.
     :param again: milliseconds that the service asks us to wait.
     :param heard: whether the service may have done what it was asked. False if it surely has not.
@@ -116,7 +117,7 @@ class Miss(msgspec.Struct, frozen=True):
 
 
 Look = Reading | Miss
-CODES = frozenset({"unreachable", "nonsense", "vanished", "refused", "auth"})
+CODES = frozenset({"unreachable", "nonsense", "vanished", "refused", "auth", "lost"})
 """The codes that a miss can have."""
 
 
@@ -219,7 +220,7 @@ def _news(snapshot: Snapshot, reading: Reading, now: int) -> Sequence[Line]:
     new = reading.lines[max(0, snapshot.lines + 1 - reading.first) :]
     if not new:
         return ()
-    most = _ENDING_MOST if reading.state.complete else _LINES_MOST
+    most = _ENDING_MOST if reading.state.complete else LINES_MOST
     n, seq = max(snapshot.lines + 1, reading.first), max(snapshot.seq + 1, now)
     return [_line(line, n + i, seq + i, now) for i, line in enumerate(new[:most])]
 
@@ -241,7 +242,7 @@ def _said(data: object) -> object:
         msgspec.msgpack.encode(plain)  # as journals keep it, where integers have 64 bits
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
-    return None if len(text) > _DATA_MOST or deep(plain) else plain
+    return None if len(text) > DATA_MOST or deep(plain) else plain
 
 
 def _answered(

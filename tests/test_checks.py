@@ -49,7 +49,6 @@ def test_the_projects_own_settings_are_fine() -> None:
     ("wrong", "code", "says"),
     [
         ({"PROGROCK": {"NO": 1}}, "progrock.E001", "unknown field"),
-        ({"PROGROCK": {}}, "progrock.E002", "declares no service"),
         ({"PROGROCK": {"SERVICES": {"a": {"BACKEND": "no.such.Thing"}}}}, "progrock.E001", "No module named"),
         ({"PROGROCK": {"SERVICES": {"a": {"BACKEND": "datetime.date"}}}}, "progrock.E001", "SERVICES['a']"),
         ({"PROGROCK": {"SERVICES": {"a": {"BACKEND": "fractions.Fraction"}}}}, "progrock.E001", "is no Service"),

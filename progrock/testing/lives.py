@@ -19,6 +19,7 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from .. import history, reconcile, registry, sending
+from ..conf import BUILT_IN
 from ..consumers.worker import JobWorker
 from ..delay import HAND_OFF, Done, Lease, MemoryStore, door
 from ..delay.entry import from_channel
@@ -204,6 +205,7 @@ def rock() -> Iterator[Remote]:
             "LIMITS": each.limits and msgspec.structs.asdict(each.limits),
         }
         for name, each in registry.conf().services.items()
+        if name not in BUILT_IN  # there is no other side to them
     }
     layers = {**getattr(settings, "CHANNEL_LAYERS", {}), "default": _MEMORY, registry.WORK_LAYER: _MEMORY}
     setting = {**getattr(settings, "PROGROCK", {}), "SERVICES": declared, "STORE": "memory://"}

@@ -1,0 +1,16 @@
+-- Return of each job the milliseconds since anything was said, and what was; nothing of one of which nothing was.
+--
+-- ARGV[2…]  the jobs
+
+local time = now()
+local found = {}
+for i = 2, #ARGV do
+    local said = keys_of(ARGV[i])
+    local at = call('HGET', said, 'at')
+    found[i - 1] = {}
+    if at then
+        found[i - 1] = call('HGETALL', said)
+        table.insert(found[i - 1], 1, math.max(0, time - (tonumber(at) or 0)))
+    end
+end
+return found

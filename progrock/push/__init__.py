@@ -1,0 +1,49 @@
+"""Jobs that code of your own does, and reports: to the schedule, a service whose reading is the last report."""
+
+from .say import (
+    abeat,
+    acomplete,
+    acreate,
+    afail,
+    alog,
+    apart,
+    areport,
+    astop,
+    beat,
+    complete,
+    create,
+    fail,
+    log,
+    part,
+    report,
+    stop,
+)
+from .service import Pushed
+from .token import job_of_token, owner_of_token, token_for, token_to_create
+from .tracked import Tracked, track
+
+__all__ = [
+    "Pushed",
+    "Tracked",
+    "abeat",
+    "acomplete",
+    "acreate",
+    "afail",
+    "alog",
+    "apart",
+    "areport",
+    "astop",
+    "beat",
+    "complete",
+    "create",
+    "fail",
+    "job_of_token",
+    "log",
+    "owner_of_token",
+    "part",
+    "report",
+    "stop",
+    "token_for",
+    "token_to_create",
+    "track",
+]

@@ -1,0 +1,125 @@
+"""The row of a job that own code does: inserted once, found if it is there, in whatever thread one is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from django.db import IntegrityError, connections, router, transaction
+from django.utils import timezone
+
+from ..exceptions import NotFound
+from ..jobs import addressees, available, check_deadline, check_key, check_owner, title_of
+from ..models import Job, primary
+
+SERVICE = "track"
+"""The service that they are of; the settings have it by themselves."""
+_NAMES = uuid.UUID("5f1f5a3c-9a60-4d3a-8f0e-2f5f4b0c7d11")
+
+R = TypeVar("R")
+
+
+def id_of(name: str | uuid.UUID | None) -> uuid.UUID:
+    """Return the id of the job that something else knows by a name: a UUID is itself, None is a new one."""
+    if name is None:
+        return uuid.uuid4()
+    try:
+        return uuid.UUID(str(name))
+    except ValueError:
+        return uuid.uuid5(_NAMES, str(name))
+
+
+def new_row(
+    title: str,
+    *,
+    owner: str,
+    job: str | uuid.UUID | None = None,
+    key: str | None = None,
+    deadline: int | None = None,
+    tell: Sequence[Mapping[str, Any]] = (),
+) -> Job:
+    """Return the row of a new job.
+
+    :raises Invalid: if owner, key, deadline or tell cannot be one.
+    """
+    check_owner(owner)
+    check_key(key)
+    check_deadline(deadline)
+    return Job(
+        id=id_of(job),
+        service=SERVICE,
+        title=title_of(title),
+        owner=owner,
+        key=key,
+        deadline=deadline,
+        tell=addressees(tell),
+    )
+
+
+def insert(job: Job, then: Callable[[Job], object]) -> Job:
+    """Insert a row, or return the one that is there with its key or its id.
+
+    :param then: what follows once it is committed: now, or when the caller's transaction is.
+    :raises NotFound: if the id is that of somebody else's job, or of one of another service.
+    :raises Unavailable: if the database is away.
+    """
+    using = router.db_for_write(Job)
+    connection = connections[using]
+    # A thread that had none before may end without anybody who closes it.
+    unused = connection.connection is None
+    try:
+        with available():
+            row = _known(job) or _inserted(job, using)
+            transaction.on_commit(lambda: then(row), using)
+        return row
+    finally:
+        if unused and not connection.in_atomic_block:
+            connection.close()
+
+
+def _inserted(job: Job, using: str) -> Job:
+    job.created = job.changed = timezone.now()
+    try:
+        with transaction.atomic(using):
+            job.save(force_insert=True)
+    except IntegrityError:
+        # The same one at the same time, in another process.
+        if (row := _known(job)) is None:
+            raise
+        return row
+    return job
+
+
+def _known(job: Job) -> Job | None:
+    if job.key is not None and (row := primary().filter(owner=job.owner, key=job.key).first()):
+        return row
+    row = primary().filter(pk=job.pk).first()
+    if row is not None and (row.owner, row.service) != (job.owner, job.service):
+        raise NotFound(f"Expected an id that is new, or that of a tracked job of {job.owner!a}, got {job.pk}.")
+    return row
+
+
+def anywhere(work: Callable[[], R]) -> R:
+    """Return what `work` returns, which asks the database: where an event loop runs, from another thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    done: list[R] = []
+    raised: list[BaseException] = []
+
+    def aside() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=aside, name="progrock-insert")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return done[0]

@@ -1,0 +1,147 @@
+"""Tells the inbox how the jobs of this process stand, from one thread, whatever the code is in that does them."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from .. import registry
+from ..delay import trouble
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.1
+"""Seconds from one look at what the jobs have to say to the next: what comes faster is overtaken by the newest."""
+BEAT = 4.0
+"""Seconds after which a job that says nothing says that it is alive."""
+BACK_OFF = (0.5, 5.0)
+"""Seconds after the first time that nobody took it, doubled up to the last."""
+FINISH = 3.0
+"""Seconds that a process which ends has for what its jobs have not got rid of."""
+_CROWD = 500
+"""Jobs a second that are told of at most, for each tenth of a second."""
+
+
+class Teller(Protocol):
+    """Something that has news."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it will never have any more."""
+
+    def pressing(self) -> bool:
+        """Whether the process should not end before it has told them."""
+
+    async def tell(self, now: float) -> None:
+        """Tell its news, if there are any.
+
+        :param now: seconds of the monotonic clock.
+        :raises StoreAway: if nobody takes them now; they are to be told again.
+        """
+
+
+class Reporter:
+    """The thread of this process. It begins with the first job, and does not keep the process from ending."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tellers: dict[Teller, tuple[float, float]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def add(self, teller: Teller) -> None:
+        """Tell its news from now on, until it is over."""
+        with self._lock:
+            self._tellers[teller] = (0.0, 0.0)
+            if self._thread is None:
+                ready = threading.Event()
+                self._thread = threading.Thread(target=self._main, args=(ready.set,), name="progrock", daemon=True)
+                self._thread.start()
+                ready.wait()
+        self.wake()
+
+    def wake(self) -> None:
+        """See to it that news are told now."""
+        if self._loop is not None and self._wake is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def finish(self) -> None:
+        """Wait a little for news that should not be lost with the process, and end."""
+        until = time.monotonic() + FINISH
+        while any(each.pressing() for each in list(self._tellers)) and time.monotonic() < until:
+            self.wake()
+            time.sleep(0.02)
+        self._ended = True
+        self.wake()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _main(self, ready: Callable[[], object]) -> None:
+        asyncio.run(self._run(ready))
+
+    async def _run(self, ready: Callable[[], object]) -> None:
+        self._loop = asyncio.get_running_loop()
+        wake = self._wake = asyncio.Event()
+        ready()
+        while not self._ended:
+            wake.clear()
+            now = time.monotonic()
+            await asyncio.gather(*(self._tell(each, now) for each in self._due(now)))
+            pause = max(TICK, TICK * len(self._tellers) / _CROWD) if self._tellers else None
+            await _set_within(wake, pause)
+        await registry.aclose()
+
+    def _due(self, now: float) -> list[Teller]:
+        with self._lock:
+            return [each for each, (_, at) in self._tellers.items() if at <= now]
+
+    async def _tell(self, teller: Teller, now: float) -> None:
+        try:
+            await teller.tell(now)
+        except Exception as error:
+            # Whatever it is, it is not the trouble of the code that does the job.
+            trouble.say(logger, "What a job has to say is told late: %r", error)
+            pause, _ = self._tellers[teller]
+            pause = min(max(BACK_OFF[0], pause * 2), BACK_OFF[1])
+            self._tellers[teller] = pause, now + pause
+        else:
+            self._tellers[teller] = 0.0, 0.0
+        if teller.over:
+            with self._lock:
+                del self._tellers[teller]
+
+
+async def _set_within(event: asyncio.Event, within: float | None) -> None:
+    """Wait for an event, for some seconds, or as long as it takes."""
+    waiting: Awaitable[object] = event.wait()
+    try:
+        async with asyncio.timeout(within):
+            await waiting
+    except TimeoutError:
+        pass
+
+
+_reporter = Reporter()
+
+
+def reporter() -> Reporter:
+    """Return the one of this process."""
+    return _reporter
+
+
+def _in_child() -> None:
+    # Its thread has stayed in the parent, and what it had to tell is the parent's.
+    global _reporter
+    _reporter = Reporter()
+
+
+os.register_at_fork(after_in_child=_in_child)
+atexit.register(lambda: _reporter.finish())

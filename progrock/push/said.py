@@ -1,0 +1,63 @@
+"""What may be said of a job, checked where it is said."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import msgspec
+
+from ..exceptions import Invalid
+from ..inbox import End
+from ..protocol import LEVELS, Line, State
+from ..services.results import RESULT_MOST
+from ..step import DATA_MOST, deep, one_line
+
+logger = logging.getLogger(__name__)
+
+
+def line(level: str, text: str, data: Any = None) -> Line:
+    """Return a line of a journal.
+
+    :raises Invalid: if there is no such level, or `data` is no JSON that a journal takes.
+    """
+    if level not in LEVELS:
+        raise Invalid(f"level: expected one of {', '.join(sorted(LEVELS))}, got {level!a:.40}.")
+    return Line(one_line(str(text)), level, _json("data", data, DATA_MOST))
+
+
+def ended(state: State, message: str, result: Any = None) -> End:
+    """Return an end.
+
+    :raises Invalid: if the result is no JSON that a job keeps.
+    """
+    return End(state, one_line(str(message)), _json("result", result, RESULT_MOST))
+
+
+def number(name: str, value: object) -> float | None:
+    """Return a number that was reported, None of what is none: that is no reason to break off what is being done."""
+    if value is None:
+        return None
+    try:
+        said = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        said = math.nan
+    if not math.isfinite(said):
+        logger.warning("%s: expected a number, got %a.", name, value)
+        return None
+    return said
+
+
+def _json(name: str, value: Any, most: int) -> Any:
+    if value is None:
+        return None
+    try:
+        text = msgspec.json.encode(value)
+        plain = msgspec.json.decode(text)
+        msgspec.msgpack.encode(plain)  # where integers have 64 bits
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise Invalid(f"{name}: expected JSON, got something else: {error}.") from None
+    if len(text) > most or deep(plain):
+        raise Invalid(f"{name}: expected at most {most} bytes of JSON, nested 100 deep, got more.")
+    return plain

@@ -1,0 +1,366 @@
+"""A job that a block of code does: it begins and ends with the block, and its progress is told from another thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import uuid
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from types import TracebackType
+from typing import Any, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from .. import registry
+from ..access import owner_text
+from ..exceptions import Cancelled
+from ..inbox import End, Report
+from ..jobs import entry_for
+from ..models import Job
+from ..protocol import Line, State
+from .create import anywhere, insert, new_row
+from .reporter import BEAT, reporter
+from .said import ended, line, number
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LINES_MOST = 1_000
+"""How many lines wait at most while nobody takes them: the newest."""
+_AT_ONCE = 200
+LINGER = 2.0
+"""Seconds for which leaving the block waits until its end is told; after that, it is told when it can be."""
+_RATE = 0.2
+"""The weight of the last report in the rate that is shown."""
+
+
+class Tracked:
+    """A job that this process does. Use it as a context manager, sync or async; then it is one.
+
+    What is said of it is told ten times a second at most, from a thread of its own, the newest of it; nothing here
+    waits for Redis or raises because of it, but leaving the block, which waits two seconds at most.
+
+    .. attribute:: done
+        How much is done. Count it up as you like.
+    .. attribute:: total
+        Of how much; None if nobody knows.
+    """
+
+    def __init__(self, row: Job, total: float | None, *, interrupt: bool) -> None:
+        self.done: float | None = None
+        self.total = total
+        self._row = row
+        self._interrupt = interrupt
+        self._pid = 0
+        self._percent: float | None = None
+        self._message: str | None = None
+        self._title: str | None = None
+        self._lines: deque[Line] = deque()
+        self._dropped = 0
+        self._end: End | None = None
+        self._asked = self._heeded = self._stop = False
+        # What has been told: the last report, and what was given to be told and not answered yet.
+        self._told: Report | None = None
+        self._given: _Given | None = None
+        self._name, self._number = secrets.token_hex(4), 0
+        self._at = float("-inf")
+        self._scheduled = False
+        self._over = threading.Event()
+        self._rate: float | None = None
+        self._counted: tuple[float, float] | None = None
+
+    # What the code that does it calls.
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self._row.pk)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has asked for its end. Code that leaves the block after it has seen this has heeded it."""
+        self._heeded = self._heeded or self._asked
+        return self._asked
+
+    def report(
+        self,
+        done: float | None = None,
+        *,
+        total: float | None = None,
+        percent: float | None = None,
+        message: str | None = None,
+        title: str | None = None,
+    ) -> None:
+        """Say how it stands. What is not given is as it was.
+
+        :param done: how much is done, in whatever it counts.
+        :param total: of how much.
+        :param percent: 0 to 100, if it does not count.
+        :param message: what is going on, for people.
+        :param title: what the job is called.
+        :raises Cancelled: if its end was asked for, and the job was tracked with `interrupt`.
+        """
+        if done is not None:
+            self.done = done
+        if total is not None:
+            self.total = total
+        if percent is not None:
+            self._percent = percent
+        if message is not None:
+            self._message = message
+        if title is not None:
+            self._title = title
+        if self._stop:
+            self._raise()
+
+    def advance(self, count: float = 1) -> None:
+        """Say that so much more is done.
+
+        :raises Cancelled: as :meth:`report` does.
+        """
+        self.done = (self.done or 0) + count
+        if self._stop:
+            self._raise()
+
+    def iterate(self, items: Iterable[T], total: float | None = None) -> Iterator[T]:
+        """Yield the items, and count them: each is done when the next is asked for.
+
+        :param total: how many there are, if they do not know it themselves.
+        :raises Cancelled: as :meth:`report` does.
+        """
+        done = self._expect(items, total)
+        for item in items:
+            yield item
+            done += 1
+            self.done = done
+            if self._stop:
+                self._raise()
+
+    async def aiterate(self, items: AsyncIterable[T], total: float | None = None) -> AsyncIterator[T]:
+        """Do the same for items that come asynchronously."""
+        done = self._expect(items, total)
+        async for item in items:
+            yield item
+            done += 1
+            self.done = done
+            if self._stop:
+                self._raise()
+
+    def log(self, level: str, text: str, *, data: Any = None) -> None:
+        """Add a line to the job's journal.
+
+        :param level: `debug`, `info`, `warning` or `error`.
+        :param text: for people.
+        :param data: any JSON, of at most 4 kB.
+        :raises Invalid: if `level` is another, or `data` is no such JSON.
+        """
+        self._add(line(level, text, data))
+
+    def part(self, data: Any, text: str = "") -> None:
+        """Add a part of the result to the job's journal.
+
+        :raises Invalid: as :meth:`log` does.
+        """
+        self._add(line("info", text, data))
+
+    def complete(self, result: Any = None, message: str = "") -> None:
+        """End it as succeeded. What is said of it afterwards does not count.
+
+        :param result: any JSON, of at most a megabyte.
+        :raises Invalid: if `result` is no such JSON.
+        """
+        self._finish(ended(State.SUCCEEDED, message, result))
+
+    def fail(self, message: str) -> None:
+        """End it as failed.
+
+        :param message: why, for people.
+        """
+        self._finish(ended(State.FAILED, message))
+
+    def stop(self, message: str = "") -> None:
+        """End it as cancelled."""
+        self._finish(ended(State.CANCELLED, message))
+
+    def __enter__(self) -> Tracked:
+        self._row = anywhere(lambda: insert(self._row, self._begin))
+        return self
+
+    async def __aenter__(self) -> Tracked:
+        self._row = await sync_to_async(insert)(self._row, self._begin)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        stops = self._leave(error)
+        if self._pid == os.getpid():
+            self._over.wait(LINGER)
+        return stops
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        stops = self._leave(error)
+        if self._pid == os.getpid():
+            await sync_to_async(self._over.wait, thread_sensitive=False)(LINGER)
+        return stops
+
+    def _expect(self, items: object, total: float | None) -> float:
+        """Take note of how many more items there are; return how many are done."""
+        done = self.done or 0
+        if total is None and self.total is None and isinstance(items, Sized):
+            total = len(items)
+        if total is not None:
+            self.total = done + total
+        self.done = done
+        return done
+
+    def _raise(self) -> None:
+        self._heeded = True
+        raise Cancelled("The end of this job was asked for.")
+
+    def _add(self, said: Line) -> None:
+        if len(self._lines) >= LINES_MOST:
+            self._lines.popleft()
+            self._dropped += 1
+        self._lines.append(said)
+
+    def _finish(self, end: End) -> None:
+        if self._end is None:
+            self._end = end
+            reporter().wake()
+
+    def _leave(self, error: BaseException | None) -> bool:
+        """End the job as its block ended; return whether that was by our own exception, which stays in here."""
+        if os.getpid() != self._pid and self._pid:
+            return False  # a fork of the process that does it
+        ours = isinstance(error, Cancelled) and self._stop
+        if error is None or ours:
+            self._finish(ended(State.CANCELLED if self._heeded else State.SUCCEEDED, ""))
+        else:
+            self._finish(ended(State.FAILED, f"{type(error).__name__}: {error}".removesuffix(": ")))
+        return ours
+
+    def _begin(self, row: Job) -> None:
+        """Have it told of, now that its row is there for everybody."""
+        self._row = row
+        self._pid = os.getpid()
+        if row.finished is None:
+            reporter().add(self)
+        else:
+            self._over.set()
+
+    # What the reporter calls, in its thread.
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
+
+    def pressing(self) -> bool:
+        return self._end is not None or bool(self._lines) or self._given is not None
+
+    async def tell(self, now: float) -> None:
+        if self._given is None:
+            self._given = self._news(now)
+        given = self._given
+        if given is None:
+            return
+        heard = await registry.inbox().put(
+            self.id, given.report, given.lines, given.end, sender=self._name, number=given.number
+        )
+        if not self._scheduled:
+            await registry.store().schedule([entry_for(self._row, 0)])
+            self._scheduled = True
+        elif given.presses:
+            await registry.store().nudge([self.id])
+        self._given, self._at = None, now
+        if heard.cancelled:
+            self._asked = True
+            self._stop = self._interrupt
+        if given.end is not None or heard.over:
+            self._over.set()
+
+    def _news(self, now: float) -> _Given | None:
+        """Return what is to be told: what is new, or after a while that it is alive."""
+        end = self._end if len(self._lines) <= _AT_ONCE else None
+        report = self._report(now)
+        lines = self._some()
+        presses = bool(lines) or end is not None or report != self._told
+        if not presses and now - self._at < BEAT:
+            return None
+        self._told = report
+        self._number += 1
+        return _Given(report, lines, end, presses, self._number)
+
+    def _some(self) -> list[Line]:
+        some = [self._lines.popleft() for _ in range(min(len(self._lines), _AT_ONCE))]
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            some.insert(0, line("warning", f"{dropped} lines are missing here: they could not be told in time."))
+        return some
+
+    def _report(self, now: float) -> Report:
+        done, total = number("done", self.done), number("total", self.total)
+        message = self._message
+        if message is None and done is not None:
+            message = self._count(done, total, now)
+        return Report(done, total, number("percent", self._percent), message, self._title)
+
+    def _count(self, done: float, total: float | None, now: float) -> str:
+        """Return how much is done, and how fast, in words."""
+        before, self._counted = self._counted, (done, now)
+        if before is not None and now > before[1] and done >= before[0]:
+            rate = (done - before[0]) / (now - before[1])
+            self._rate = rate if self._rate is None else self._rate + _RATE * (rate - self._rate)
+        words = f"{done:,.10g} of {total:,.10g}" if total else f"{done:,.10g}"
+        return f"{words}, {self._rate:,.3g}/s" if self._rate and self._end is None else words
+
+
+class _Given:
+    """What was given to be told, the same each time that it is tried again."""
+
+    def __init__(self, report: Report, lines: Sequence[Line], end: End | None, presses: bool, number: int) -> None:
+        self.report = report
+        self.lines = lines
+        self.end = end
+        self.presses = presses
+        self.number = number
+
+
+def track(
+    title: str,
+    *,
+    owner: Any,
+    total: float | None = None,
+    job: str | uuid.UUID | None = None,
+    key: str | None = None,
+    deadline: int | None = None,
+    tell: Sequence[Mapping[str, Any]] = (),
+    interrupt: bool = False,
+) -> Tracked:
+    """Track what a block of code does, as a job: `with track("Import", owner=user) as job`, or `async with`.
+
+    The job begins with the block, in a transaction when that is committed, and ends with it: as succeeded, as failed
+    if the block raises, with the exception's type and words, or as cancelled if the code has heeded that its end was
+    asked for. A process that dies in the block is noticed: its job is silent first, and then failed, as `lost`.
+
+    :param title: what people see.
+    :param owner: whose job it is: a user, a request, or an owner as text.
+    :param total: how much there is to do, in whatever it counts.
+    :param job: its id: a UUID, or any name, of which one is made; a job that is there is gone on with.
+    :param key: the caller's own name for it; the same owner's same key is the same job.
+    :param deadline: milliseconds that it may take.
+    :param tell: who is told when it ends, as :func:`progrock.jobs.start` takes it.
+    :param interrupt: whether its reports raise :class:`~progrock.exceptions.Cancelled` once its end is asked for, which
+        ends the block and stays in it.
+    :raises Invalid: if owner, key, deadline or tell cannot be one.
+    :raises NotFound: when the block is entered, if the id is that of somebody else's job.
+    :raises Unavailable: when the block is entered, if the database is away.
+    """
+    row = new_row(title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell)
+    return Tracked(row, total, interrupt=interrupt)
