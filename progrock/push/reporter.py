@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.1
 """Seconds from one look at what the jobs have to say to the next: what comes faster is overtaken by the newest."""
-BEAT = 4.0
-"""Seconds after which a job that says nothing says that it is alive."""
-BACK_OFF = (0.5, 5.0)
+BEAT = 2.0
+"""Seconds after which a job that says nothing says that it is alive, and hears of a cancel."""
+BACK_OFF = (0.25, 2.0)
 """Seconds after the first time that nobody took it, doubled up to the last."""
 FINISH = 3.0
 """Seconds that a process which ends has for what its jobs have not got rid of."""

@@ -18,8 +18,6 @@ from ..services import File, Order, Service, Started
 from ..services.results import succeeded
 from ..step import LINES_MOST, Look, Miss, Reading
 
-QUIET = 15_000
-"""Milliseconds without a word after which a job's code counts as silent: it says something every few seconds."""
 _ASKED = 500
 """Milliseconds from one look to the next while the code is waited for that shall end."""
 _WAITING = "Waiting for its turn."
@@ -28,10 +26,20 @@ _Lines = tuple[int, Sequence[Line]]
 
 
 class Pushed(Service):
-    """Code of one's own, which reports what it does: with :func:`progrock.track`, by a job's id, or over HTTP."""
+    """Code of one's own, which reports what it does: with :func:`progrock.track`, by a job's id, or over HTTP.
+
+    :param quiet: milliseconds without a word after which it counts as silent; what is tracked says every two seconds
+        that it is alive.
+    :raises ValueError: if that is no time.
+    """
 
     finds = True
     batch = 500
+
+    def __init__(self, quiet: int = 15_000) -> None:
+        if quiet < 1:
+            raise ValueError(f"quiet: expected 1 ms or more, got {quiet}.")
+        self._quiet = quiet
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         raise InvalidParams("Expected a service that can be asked to start; this one is started by code of its own.")
@@ -52,7 +60,7 @@ class Pushed(Service):
             lines = await _lines({job: each for job, each in zip(remotes, said, strict=True) if each and each.lines})
         except StoreAway:
             return [Miss("unreachable", "What it says cannot be read now.")] * len(remotes)
-        return [_look(each, lines.get(job, (1, ()))) for job, each in zip(remotes, said, strict=True)]
+        return [self._look(each, lines.get(job, (1, ()))) for job, each in zip(remotes, said, strict=True)]
 
     async def cancel(self, remote: str) -> Look:
         """Ask the code to end, which it hears when it says something next."""
@@ -70,6 +78,28 @@ class Pushed(Service):
 
     async def aclose(self) -> None:
         pass
+
+    def _look(self, said: Said | None, lines: _Lines) -> Look:
+        if said is None:
+            return Miss("lost", "Its code was never heard.")
+        percent, message, title = _percent(said.report), _message(said.report), said.report.title or ""
+        first, some = lines
+        if said.end is not None:
+            end = said.end
+            reading = succeeded(end.result) if end.state is State.SUCCEEDED else Reading(end.state)
+            return replace(
+                reading,
+                percent=percent,
+                message=end.message or reading.message,
+                title=title,
+                lines=list(some),
+                first=first,
+            )
+        if said.waiting:
+            return Reading(State.PENDING, percent, message or _WAITING, title, lines=list(some), first=first)
+        if said.silence > self._quiet:
+            return Miss("lost", "Its code is not heard any more.")
+        return Reading(State.RUNNING, percent, message, title, lines=list(some), first=first)
 
 
 async def _lines(said: Mapping[str, Said]) -> dict[str, _Lines]:
@@ -91,29 +121,6 @@ async def _lines(said: Mapping[str, Said]) -> dict[str, _Lines]:
 
 async def _some(job: str, first: int, end: End | None) -> _Lines:
     return await registry.inbox().lines(job, first, registry.conf().journal_most if end else LINES_MOST)
-
-
-def _look(said: Said | None, lines: _Lines) -> Look:
-    if said is None:
-        return Miss("lost", "Its code was never heard.")
-    percent, message, title = _percent(said.report), _message(said.report), said.report.title or ""
-    first, some = lines
-    if said.end is not None:
-        end = said.end
-        reading = succeeded(end.result) if end.state is State.SUCCEEDED else Reading(end.state)
-        return replace(
-            reading,
-            percent=percent,
-            message=end.message or reading.message,
-            title=title,
-            lines=list(some),
-            first=first,
-        )
-    if said.waiting:
-        return Reading(State.PENDING, percent, message or _WAITING, title, lines=list(some), first=first)
-    if said.silence > QUIET:
-        return Miss("lost", "Its code is not heard any more.")
-    return Reading(State.RUNNING, percent, message, title, lines=list(some), first=first)
 
 
 def _percent(report: Report) -> float | None:

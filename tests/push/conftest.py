@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,10 +18,19 @@ ME = "user:7"
 
 
 @pytest.fixture
-async def engine(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+def services() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+async def engine(
+    services: dict[str, Any], settings: Any, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Engine]:
     monkeypatch.setattr(Relay, "last_message", 0.01)
     if connection.vendor != "sqlite":
         monkeypatch.setattr(embedded, "_lock_path", lambda: None)
+    monkeypatch.setattr("progrock.push.tracked.BEAT", 0.2)
+    settings.PROGROCK = {"SERVICES": services}
     engine = Engine()
     await engine.start()
     yield engine
