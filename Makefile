@@ -5,6 +5,7 @@
 # make bench-delay                    JOBS=1000 EVERY_MS=1000 STEPS=20 WORKERS=1 SCHEDULERS=1 PEERS=1
 # make bench-jobs                     JOBS=1000 EVERY_MS=1000 STEPS=60
 # make bench-fanout                   SOCKETS=1000 UPDATES=1000 SECONDS=20 WEB=1 SERVER=daphne LAYER=pubsub BASELINE=1 DASHBOARD=1
+# make bench-track                    ITEMS=1000000 ROUNDS=20
 # make bench-services                 JOBS=1000 EVERY_MS=1000 SECONDS=20 WAYS="single batch" PEERS=1
 # make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 STRIKES=5 FREEZE=6 SEED= ONLY="names of faults"
 #             and show that the run can fail                     SABOTAGE=1
@@ -20,7 +21,7 @@ BIN := .venv/bin
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 export PORT HOST
 
-.PHONY: rock test test-waiting test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services chaos lock lint words chromium redis postgres nginx remotes clean
+.PHONY: rock test test-waiting test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos lock lint words chromium redis postgres nginx remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -61,6 +62,9 @@ bench-jobs: .venv/test.installed redis
 
 bench-fanout: .venv/test.installed redis
 	@$(BIN)/python -m tests.benchmarks.fanout
+
+bench-track: .venv/test.installed redis
+	@$(BIN)/python -m tests.benchmarks.track
 
 bench-services: .venv/test.installed redis
 	@$(BIN)/python -m tests.benchmarks.services

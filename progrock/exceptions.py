@@ -9,6 +9,7 @@ ProgRockError
 │   ├── InvalidParams
 │   ├── NotFound
 │   ├── NotComplete
+│   ├── BadToken
 │   ├── TooMany
 │   └── Unavailable
 ├── Cancelled           the end of the job that this code does was asked for
@@ -68,6 +69,12 @@ class NotComplete(Refused):
     """A job that is not over cannot be tried again."""
 
     code = "not_complete"
+
+
+class BadToken(Refused):
+    """A token that was not made here, or not for this, or too long ago."""
+
+    code = "bad_token"
 
 
 class TooMany(Refused):

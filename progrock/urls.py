@@ -5,6 +5,7 @@ from django.urls import path
 from . import views
 from .http.jobs import all_jobs, cancel_job, one_job, result_of_job, retry_job
 from .http.openapi import description
+from .http.report import report_of_job, tracked
 from .http.stream import one_stream
 from .http.updates import all_updates
 
@@ -16,7 +17,9 @@ urlpatterns = [
     path("jobs/<str:job>/retry", retry_job, name="retry"),
     path("jobs/<str:job>/result", result_of_job, name="result"),
     path("jobs/<uuid:job>/file", views.file, name="file"),
+    path("jobs/<str:job>/report", report_of_job, name="report"),
     path("jobs/<str:job>/stream", one_stream, name="stream"),
+    path("tracked/", tracked, name="tracked"),
     path("updates", all_updates, name="updates"),
     path("openapi.json", description, name="openapi"),
     path("hooks/<str:service>/", views.hook, name="hook"),

@@ -54,10 +54,8 @@ def start(request: HttpRequest) -> Start:
     :raises BadFrame: if it is no JSON object.
     :raises Invalid: if a key has the wrong type or value, or there are two keys for the same start.
     """
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if _NUMBER.fullmatch(length) and int(length) > BODY_MOST:
-        raise TooLong(f"Expected a body of at most {BODY_MOST} bytes, got {length}.")
-    frame = _form(request.POST) if request.content_type == _FORM else _json(request)
+    _check_length(request)
+    frame = _form(request.POST) if request.content_type == _FORM else json_object(request)
     key = _key(request.headers.get("Idempotency-Key"))
     if key is not None and frame.get("key") not in (None, key):
         raise Invalid("key: expected the one of the header Idempotency-Key, got another one in the body.")
@@ -66,7 +64,14 @@ def start(request: HttpRequest) -> Start:
     return cast("Start", parse(msgspec.json.encode({**frame, "action": "start"}).decode()))
 
 
-def _json(request: HttpRequest) -> dict[str, Any]:
+def json_object(request: HttpRequest) -> dict[str, Any]:
+    """Return the JSON object that is a request's body; none at all is an empty one.
+
+    :raises OtherType: if it is said to be something else.
+    :raises TooLong: if it is longer than a frame may be.
+    :raises BadFrame: if it is no JSON object.
+    """
+    _check_length(request)
     try:
         # Not `body`, which reads as much as there is.
         body = request.read(BODY_MOST + 1)
@@ -82,6 +87,18 @@ def _json(request: HttpRequest) -> dict[str, Any]:
         return parse_object(body.decode())
     except UnicodeDecodeError:
         raise BadFrame("Expected a JSON object, got bytes that are not UTF-8.") from None
+
+
+def _check_length(request: HttpRequest) -> None:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if _NUMBER.fullmatch(length) and int(length) > BODY_MOST:
+        raise TooLong(f"Expected a body of at most {BODY_MOST} bytes, got {length}.")
+
+
+def token(request: HttpRequest) -> str:
+    """Return the bearer token of a request (RFC 6750), empty if it has none."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def _form(form: QueryDict) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..schema import definitions
 from . import asked, problem
 from .jobs import PAGE, PAGE_MOST
 from .problem import Problem
+from .report import HeardBody, ReportBody, TrackBody, TrackedBody
 from .route import route
 from .stream import MEDIA_TYPE as EVENTS
 from .updates import JOBS_MOST
@@ -34,12 +35,14 @@ class Operation(NamedTuple):
     :param answers: by status, what it means and the schema of its JSON, or its media types if it is none.
     :param refuses: the statuses of problems.
     :param query: its parameters beside those of the path.
+    :param body: the schema of the JSON that it takes, if it is that of a program which has a token, and no session.
     """
 
     says: str
     answers: dict[int, tuple[str, Any]]
     refuses: tuple[int, ...]
     query: tuple[dict[str, Any], ...] = ()
+    body: str = ""
 
 
 def _ref(name: str) -> dict[str, str]:
@@ -177,6 +180,22 @@ ROUTES: dict[str, dict[str, Operation]] = {
             (_AFTER, _LAST),
         )
     },
+    "/jobs/{job}/report": {
+        "post": Operation(
+            "Say how a job stands that your program does.",
+            {200: ("It is taken.", _ref("HeardBody"))},
+            (400, 401, 404, 413, 415, 503),
+            body="ReportBody",
+        )
+    },
+    "/tracked/": {
+        "post": Operation(
+            "Create a job that your program will do.",
+            {201: ("It waits for its program.", _ref("TrackedBody"))},
+            (400, 401, 413, 415, 429, 503),
+            body="TrackBody",
+        )
+    },
     "/updates": {
         "get": Operation(
             "Tell of many jobs: a stream of events, or an answer that waits for news.",
@@ -193,7 +212,9 @@ ROUTES: dict[str, dict[str, Operation]] = {
 def schemas() -> dict[str, Any]:
     """Return the schemas of what goes over the wire, by name."""
     template = "#/components/schemas/{name}"
-    _, made = msgspec.json.schema_components((Problem, Start), ref_template=template)
+    _, made = msgspec.json.schema_components(
+        (Problem, Start, ReportBody, TrackBody, HeardBody, TrackedBody), ref_template=template
+    )
     made["Problem"]["required"] = list(made["Problem"]["properties"])
     wish = made.pop("Start")
     wish = {**wish, "properties": {name: each for name, each in wish["properties"].items() if name in _WISHES}}
@@ -249,6 +270,7 @@ def described(prefix: str) -> dict[str, Any]:
             "schemas": deepcopy(schemas()),
             "securitySchemes": {
                 "session": {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME},
+                "token": {"type": "http", "scheme": "bearer"},
                 "csrf": {"type": "apiKey", "in": "header", "name": _csrf_header()},
             },
         },
@@ -273,7 +295,10 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
     if "{job}" in path:
         job = {"type": "string", "format": "uuid"}
         described["parameters"].append(_in("path", "job", "The job's id.", job, required=True))
-    if method == "post":
+    if operation.body:
+        described["security"] = [{"token": []}]
+        described["requestBody"] = {"content": {_JSON: {"schema": _ref(operation.body)}}}
+    elif method == "post":
         described["security"] = [{"session": [], "csrf": []}]
         refused = {"description": "Without a CSRF token.", "content": {_HTML: {"schema": _TEXT_SCHEMA}}}
         responses["403"] = refused

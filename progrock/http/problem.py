@@ -42,6 +42,7 @@ class NotSucceeded(Refused):
 STATUS = {
     "bad_frame": 400,
     "invalid": 400,
+    "bad_token": 401,
     "not_found": 404,
     "no_such_method": 405,
     "not_complete": 409,
@@ -81,6 +82,8 @@ async def problem(request: HttpRequest, refusal: Refused, headers: Mapping[str, 
         response = await shown(request, "problem", {"problem": told}, status=status)
     else:
         response = HttpResponse(msgspec.json.encode(told), content_type=MEDIA_TYPE, status=status)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = "Bearer"
     if refusal.code in RETRY_AFTER:
         response["Retry-After"] = str(RETRY_AFTER[refusal.code])
     for name, value in (headers or {}).items():

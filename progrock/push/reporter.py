@@ -16,7 +16,7 @@ from ..delay import trouble
 
 logger = logging.getLogger(__name__)
 
-TICK = 0.1
+TICK = 0.2
 """Seconds from one look at what the jobs have to say to the next: what comes faster is overtaken by the newest."""
 BEAT = 2.0
 """Seconds after which a job that says nothing says that it is alive, and hears of a cancel."""
@@ -25,7 +25,7 @@ BACK_OFF = (0.25, 2.0)
 FINISH = 3.0
 """Seconds that a process which ends has for what its jobs have not got rid of."""
 _CROWD = 500
-"""Jobs a second that are told of at most, for each tenth of a second."""
+"""How many jobs have room in one tick; of more, each is told of less often."""
 
 
 class Teller(Protocol):

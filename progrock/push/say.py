@@ -94,7 +94,7 @@ async def areport(
     :raises Unavailable: if the store is away.
     """
     report = Report(number("done", done), number("total", total), number("percent", percent), message, title)
-    return await _say(job, report)
+    return (await asay(job, report)).cancelled
 
 
 async def alog(job: str | uuid.UUID, level: str, text: str, *, data: Any = None) -> bool:
@@ -108,7 +108,7 @@ async def alog(job: str | uuid.UUID, level: str, text: str, *, data: Any = None)
     :raises NotFound: if it is no id of a job.
     :raises Unavailable: if the store is away.
     """
-    return await _say(job, lines=[line(level, text, data)])
+    return (await asay(job, lines=[line(level, text, data)])).cancelled
 
 
 async def apart(job: str | uuid.UUID, data: Any, text: str = "") -> bool:
@@ -125,17 +125,17 @@ async def acomplete(job: str | uuid.UUID, result: Any = None, message: str = "")
     :raises NotFound: if it is no id of a job.
     :raises Unavailable: if the store is away.
     """
-    return await _say(job, end=ended(State.SUCCEEDED, message, result))
+    return (await asay(job, end=ended(State.SUCCEEDED, message, result))).cancelled
 
 
 async def afail(job: str | uuid.UUID, message: str) -> bool:
     """End a job as failed, and say why; as :func:`acomplete` otherwise."""
-    return await _say(job, end=ended(State.FAILED, message))
+    return (await asay(job, end=ended(State.FAILED, message))).cancelled
 
 
 async def astop(job: str | uuid.UUID, message: str = "") -> bool:
     """End a job as cancelled; as :func:`acomplete` otherwise."""
-    return await _say(job, end=ended(State.CANCELLED, message))
+    return (await asay(job, end=ended(State.CANCELLED, message))).cancelled
 
 
 async def abeat(job: str | uuid.UUID) -> bool:
@@ -148,13 +148,22 @@ async def abeat(job: str | uuid.UUID) -> bool:
     return (await _put(key_of(job))).cancelled
 
 
-async def _say(
+async def asay(
     job: str | uuid.UUID, report: Report | None = None, lines: Sequence[Line] = (), end: End | None = None
-) -> bool:
+) -> Heard:
+    """Say several things of a job at once.
+
+    :param report: how it stands.
+    :param lines: to be added to its journal.
+    :param end: how it ended.
+    :returns: whether somebody has asked for its end, and whether it was over before.
+    :raises NotFound: if it is no id of a job.
+    :raises Unavailable: if the store is away.
+    """
     key = key_of(job)
     heard = await _put(key, report, lines, end)
     await _within(registry.store().nudge([key]))
-    return heard.cancelled
+    return heard
 
 
 async def _put(key: str, *said: Any, waiting: bool = False) -> Heard:

@@ -8,17 +8,13 @@ from typing import Any
 from django.core import signing
 
 from ..access import owner_text
-from ..exceptions import ProgRockError
+from ..exceptions import BadToken
 from ..jobs import check_owner, key_of
 
 _REPORT = "progrock.push.report"
 _CREATE = "progrock.push.create"
 AGE = 30 * 86_400
 """Seconds for which a token is good."""
-
-
-class BadToken(ProgRockError):
-    """A token that was not made here, or not for this, or too long ago."""
 
 
 def token_for(job: str | uuid.UUID) -> str:

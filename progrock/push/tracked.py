@@ -41,7 +41,7 @@ _RATE = 0.2
 class Tracked:
     """A job that this process does. Use it as a context manager, sync or async; then it is one.
 
-    What is said of it is told ten times a second at most, from a thread of its own, the newest of it; nothing here
+    What is said of it is told five times a second at most, from a thread of its own, the newest of it; nothing here
     waits for Redis or raises because of it, but leaving the block, which waits two seconds at most.
 
     .. attribute:: done
