@@ -25,7 +25,7 @@ WORDS = (
     gettext_noop("The service talks nonsense."),
     gettext_noop("The service did not answer."),
     gettext_noop("It took too long."),
-    gettext_noop("We failed to watch it."),
+    gettext_noop("We lost sight of it."),
     gettext_noop("Its service is not set up here any more."),
     gettext_noop("No reason was given."),
     gettext_noop("any moment"),
@@ -72,7 +72,7 @@ REASONS = {
     "nonsense": "The service talks nonsense.",
     "unreachable": "The service did not answer.",
     "deadline": "It took too long.",
-    "lost": "We failed to watch it.",
+    "lost": "We lost sight of it.",
     "config": "Its service is not set up here any more.",
 }
 """Why a job failed, by the code of its error; words too."""

@@ -62,7 +62,7 @@ const REASONS = {
   nonsense: say('The service talks nonsense.'),
   unreachable: say('The service did not answer.'),
   deadline: say('It took too long.'),
-  lost: say('We failed to watch it.'),
+  lost: say('We lost sight of it.'),
   config: say('Its service is not set up here any more.'),
 };
 
