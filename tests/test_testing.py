@@ -267,8 +267,16 @@ async def test_the_how_to_works_with_pytest() -> None:
     assert len(remote.starts) == 2
 
 
-def _how_to(block: str) -> dict[str, Any]:
+@pytest.mark.django_db
+def test_the_how_to_works_with_code_that_tracks_itself() -> None:
+    case = _how_to("trackcase", "tracks")["Restock"]
+    with override_settings(PROGROCK={}):
+        result = unittest.TestLoader().loadTestsFromTestCase(case).run(unittest.TestResult())
+    assert (result.testsRun, result.failures, result.errors) == (2, [], [])
+
+
+def _how_to(block: str, code_of_yours: str = "yours") -> dict[str, Any]:
     scope: dict[str, Any] = {"__name__": __name__}
-    for label in ("yours", block):
+    for label in (code_of_yours, block):
         exec(code("howto/test-your-jobs.md", label), scope)
     return scope

@@ -22,7 +22,7 @@ from ..protocol import State
 from ..reconcile import Sweep
 from ..step import Decision, Run, anew, expired, fail, too_soon
 from ..writes import Writes
-from .calls import Calls
+from .calls import Calls, known
 from .cancels import Cancels
 from .decisions import Decisions
 from .ends import Ends
@@ -98,7 +98,7 @@ class JobWorker(SelfReschedulingConsumer):
         polls: dict[str, list[tuple[Lease, Run]]] = defaultdict(list)
         for lease, run in runs.values():
             if lease.key in rows:
-                if not run.snapshot.seq:  # just made, or made again
+                if not run.snapshot.seq and _is_like_others(run):  # just made, or made again
                     run = replace(run, usual=await ausual(run.snapshot.service))
                 what = self._alone(lease, run, rows[lease.key])
                 if isinstance(what, Run):
@@ -195,3 +195,8 @@ class JobWorker(SelfReschedulingConsumer):
 
     async def _soon(self, lease: Lease, later: Decision) -> Outcomes:
         yield lease, Again(later.delay, encode(later.run))
+
+
+def _is_like_others(run: Run) -> bool:
+    service = known(run.snapshot.service)
+    return service is not None and service.alike

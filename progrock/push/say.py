@@ -18,7 +18,7 @@ from ..inbox import End, Heard, Report
 from ..jobs import entry_for, key_of, snapshot_of
 from ..models import Job
 from ..protocol import Line, Snapshot, State
-from .create import insert, new_row
+from .rows import insert, new_row
 from .said import ended, line, number
 
 logger = logging.getLogger(__name__)

@@ -35,6 +35,7 @@ class Pushed(Service):
 
     finds = True
     batch = 500
+    alike = False
 
     def __init__(self, quiet: int = 15_000) -> None:
         if quiet < 1:

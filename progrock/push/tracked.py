@@ -21,8 +21,8 @@ from ..inbox import End, Report
 from ..jobs import entry_for
 from ..models import Job
 from ..protocol import Line, State
-from .create import anywhere, insert, new_row
 from .reporter import BEAT, reporter
+from .rows import anywhere, insert, new_row
 from .said import ended, line, number
 
 logger = logging.getLogger(__name__)

@@ -73,6 +73,9 @@ class Service(ABC):
     """How many jobs :meth:`poll` asks for with one call to the service: limits count by it. With 1, jobs that began
     together are spread."""
 
+    alike = True
+    """Whether its jobs are alike, so that how long the last ones took says something of the next."""
+
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters to start with, checked and completed.
 

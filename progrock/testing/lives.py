@@ -27,8 +27,10 @@ from ..jobs import UNFINISHED, snapshot_of
 from ..models import Job
 from ..post import Answer
 from ..protocol import Snapshot, State
+from ..push import reporter, rows
 from ..services import File, Order, Service, Started
 from ..step import Look, Miss, Reading
+from .told import ToldHere, at_once
 
 _BATCH = 250
 _FOR_EVER = 10**12
@@ -215,6 +217,8 @@ def rock() -> Iterator[Remote]:
             override_settings(PROGROCK=setting, CHANNEL_LAYERS=layers),
             patch.object(sending, "post", remote.take),
             patch.object(sending, "run_aside", _run_here),
+            patch.object(reporter, "_reporter", ToldHere()),
+            patch.object(rows, "committed", at_once),
         ):
             yield remote
     finally:

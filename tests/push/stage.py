@@ -53,7 +53,7 @@ class Stage:
 
     def ended(self, name: str) -> tuple[Any, ...] | None:
         """Return how a job ended: state, percent, error and the lines of its journal; None if it has not."""
-        from progrock.push.create import id_of  # needs settings, which not everybody has who runs this
+        from progrock.push.rows import id_of  # needs settings, which not everybody has who runs this
 
         with closing(sqlite3.connect(self._rows, timeout=20)) as rows:
             wanted = "SELECT state, percent, error, lines FROM progrock_job WHERE id = ? AND finished IS NOT NULL"

@@ -48,19 +48,24 @@ async def test_a_process_that_is_killed_is_noticed(stage: Stage) -> None:
     assert (await stage.end("hang"))[:3] == ("failed", 50.0, "lost")
 
 
-@pytest.mark.parametrize("how", ["frozen", "gone"])
+@pytest.mark.parametrize("how", ["frozen", "gone", "emptied"])
 async def test_while_redis_is_away_code_goes_on_and_its_end_is_told_later(stage: Stage, how: str) -> None:
     with stage.start("away", how) as code:
         assert code.stdin
         assert code.stdout
         assert code.stdout.readline() == "ready\n"
-        stage.redis.pause() if how == "frozen" else stage.redis.stop()
+        away, back = {
+            "frozen": (stage.redis.pause, stage.redis.resume),
+            "gone": (stage.redis.stop, stage.redis.start),
+            "emptied": (lambda: stage.redis.cli("FLUSHALL"), lambda: None),
+        }[how]
+        away()
         try:
             code.stdin.write("go\n")
             code.stdin.flush()
             assert code.stdout.readline() == "left\n"
         finally:
-            stage.redis.resume() if how == "frozen" else stage.redis.start()
+            back()
         state, percent, error, lines = await stage.end(how)
         assert (state, percent, error) == DONE
         # The newest thousand of the two thousand, and one that says how many are missing.

@@ -73,11 +73,16 @@ def insert(job: Job, then: Callable[[Job], object]) -> Job:
     try:
         with available():
             row = _known(job) or _inserted(job, using)
-            transaction.on_commit(lambda: then(row), using)
+            committed(lambda: then(row), using)
         return row
     finally:
         if unused and not connection.in_atomic_block:
             connection.close()
+
+
+def committed(then: Callable[[], object], using: str) -> None:
+    """Do what follows once all that was written is committed: now, or when the caller's transaction is."""
+    transaction.on_commit(then, using)
 
 
 def _inserted(job: Job, using: str) -> Job:
