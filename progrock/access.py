@@ -89,14 +89,19 @@ def adopt(sender: object, request: HttpRequest, user: Any, **kwargs: Any) -> Non
 
 async def aemail_of(owner: str) -> str:
     """Return an owner's e-mail address; empty if it is no user, one that is not active, or one without."""
+    user = await auser_of(owner)
+    return str(getattr(user, user.get_email_field_name(), "") or "") if user else ""
+
+
+async def auser_of(owner: str) -> AbstractBaseUser | None:
+    """Return the user that an owner is; None if it is no user, or one that is not active."""
     kind, _, key = owner.partition(":")
     if kind != "user":
-        return ""
+        return None
     try:
-        user = await get_user_model().objects.filter(pk=key, is_active=True).afirst()
+        return await get_user_model().objects.filter(pk=key, is_active=True).afirst()
     except (ValueError, ValidationError):
-        return ""
-    return str(getattr(user, user.get_email_field_name(), "") or "") if user else ""
+        return None
 
 
 def _owner(user: Any, token: str | None) -> str | None:

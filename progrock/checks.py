@@ -41,6 +41,7 @@ def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
             registry.build(name)
             _tell(conf, name)
         registry.hooks()
+        registry.may_subscribe()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="progrock.E001")]
     return [*_layers(conf), *_commands(conf)]

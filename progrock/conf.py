@@ -111,6 +111,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param public_url: where services find `progrock.urls` from outside; empty if none is to call back.
     :param tell_allow: hosts, or `host:port`, that a start may name for its webhooks though they are not public, or not
         asked over TLS.
+    :param may_subscribe: dotted path of a function that says who may subscribe to which channel; empty is nobody, to
+        none.
     """
 
     services: dict[Text64, ServiceConf] = {}
@@ -123,6 +125,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     journal_keep: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 86_400
     public_url: str = ""
     tell_allow: tuple[str, ...] = ()
+    may_subscribe: str = ""
 
     def __post_init__(self) -> None:
         declared = self.services.keys() - BUILT_IN

@@ -60,7 +60,7 @@ class InvalidParams(Refused):
 
 
 class NotFound(Refused):
-    """A job that is not there, or not the caller's."""
+    """A job or a channel that is not there, or not for the caller."""
 
     code = "not_found"
 

@@ -17,6 +17,7 @@ from .delay import StoreAway, trouble
 from .exceptions import NotFound, Refused, TooMany
 from .journal import Extract
 from .protocol import Line, Resume, Snapshot, update_frame, with_lines
+from .subscriptions import Subscriptions
 from .updates import Update, hub
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Feed:
         self._ended: dict[str, None] = {}
         self._news = asyncio.Event()
         self._fetched = float("-inf")
+        self.events = Subscriptions(owner, self._news.set)
+        """To be taken when there is news, beside what is fetched."""
 
     async def watch(self, job: str, after: int | None = None) -> Answer:
         """Watch a job, and return how it stands.
@@ -199,9 +202,12 @@ class Feed:
             await self._has(job, seq, complete)
 
     async def aclose(self) -> None:
-        """Undo all watches."""
+        """Undo all watches and subscriptions."""
         watches, self._watches = self._watches, set()
-        await hub().leave(self.owner, watches, self)
+        try:
+            await hub().leave(self.owner, watches, self)
+        finally:
+            await self.events.aclose()
 
     async def _join(self, job: str) -> bool:
         """Watch; return whether workers thought that nobody does."""

@@ -120,6 +120,7 @@ SEQ_MOST = 2**53 - 1
 DEADLINE_MOST = 10 * 365 * 86_400_000
 """Milliseconds that a job may be given at most: ten years."""
 Text64 = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Channel = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class _Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
@@ -168,6 +169,18 @@ class ListJobs(_Frame, frozen=True, kw_only=True, tag="list"):
     """Send me my jobs, and their updates from now on."""
 
 
+class Subscribe(_Frame, frozen=True, kw_only=True, tag="subscribe"):
+    """Send me the events of that channel from now on."""
+
+    channel: Channel
+
+
+class Unsubscribe(_Frame, frozen=True, kw_only=True, tag="unsubscribe"):
+    """Stop sending them."""
+
+    channel: Channel
+
+
 class Ping(_Frame, frozen=True, kw_only=True, tag="ping"):
     """Are you there?"""
 
@@ -178,7 +191,7 @@ class Ack(_Frame, frozen=True, kw_only=True, tag="ack"):
     ack: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MOST)]
 
 
-Action = Start | Watch | Unwatch | Cancel | Retry | ListJobs | Ping | Ack
+Action = Start | Watch | Unwatch | Cancel | Retry | ListJobs | Subscribe | Unsubscribe | Ping | Ack
 ACTIONS = tuple(str(frame.__struct_config__.tag) for frame in get_args(Action))
 
 _decode_action = msgspec.json.Decoder(Action).decode
@@ -292,6 +305,20 @@ def jobs_frame(snapshots: list[Snapshot], now: int, ref: str | None) -> str:
 def hello_frame() -> str:
     """Return the first frame."""
     return _frame("hello", accept=True, version=VERSION, quiet=QUIET)
+
+
+def subscribed_frame(channel: str, ref: str | None) -> str:
+    """Return the answer to a subscribe."""
+    return _frame("subscribed", channel=channel, ref=ref)
+
+
+def event_frame(channel: str, name: str, data: msgspec.Raw) -> bytes:
+    """Return the frame of an event.
+
+    :param channel: as its subscribers call it.
+    :param data: what it says, as JSON.
+    """
+    return _encode({"type": "event", "channel": channel, "event": name, "data": data})
 
 
 def hook_body(snapshot: Snapshot, timestamp: str) -> bytes:

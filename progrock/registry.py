@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
 
@@ -169,6 +169,24 @@ def counts_watchers() -> bool:
     return any(each.policy.unwatched for each in conf().services.values())
 
 
+@cache
+def may_subscribe() -> Callable[..., Any] | None:
+    """Return what says who may subscribe to which channel; None if nobody may to any.
+
+    :raises ImproperlyConfigured: if it is not there.
+    """
+    path = conf().may_subscribe
+    if not path:
+        return None
+    try:
+        function = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"PROGROCK: MAY_SUBSCRIBE: {error}") from error
+    if not callable(function):
+        raise ImproperlyConfigured(f"PROGROCK: MAY_SUBSCRIBE: expected a function, got {path}.")
+    return cast("Callable[..., Any]", function)
+
+
 async def hand_over(leases: Sequence[Lease]) -> None:
     """Send fresh entries straight to the workers; what gets lost here comes due after its hand-off lease."""
     await get_channel_layer(WORK_LAYER).send(CHANNEL, to_channel(leases))
@@ -187,7 +205,7 @@ async def aclose() -> None:
 
 def forget() -> None:
     """Forget what was made from the settings."""
-    for each in (conf, store, hooks, _polite, limits, audience, journal, inbox, counts_watchers):
+    for each in (conf, store, hooks, _polite, limits, audience, journal, inbox, counts_watchers, may_subscribe):
         each.cache_clear()
     _services.clear()
 

@@ -40,6 +40,7 @@ def definitions(template: str = "#/$defs/{name}") -> dict[str, Any]:
     answer = {"ref": _REF, "now": _TIME, "resume": resume, "journal": journal}
     fresh = {"allOf": [of("Snapshot"), {"type": "object", "properties": {"journal": journal}}]}
     ack = {"type": "integer", "description": "A number for the client to repeat."}
+    channel = {"type": "string", "minLength": 1, "maxLength": 100}
     frames = {
         "Hello": frame(
             "hello", accept={"const": True}, version={"const": VERSION}, quiet={"type": "integer", "minimum": 1_000}
@@ -52,6 +53,8 @@ def definitions(template: str = "#/$defs/{name}") -> dict[str, Any]:
         ),
         "JobsFrame": frame("jobs", ref=_REF, now=_TIME, jobs={"type": "array", "items": of("Snapshot")}, may=("ref",)),
         "ErrorFrame": frame("error", ref=_REF, code=_TEXT, message=_TEXT, may=("ref",)),
+        "SubscribedFrame": frame("subscribed", channel=channel, ref=_REF, may=("ref",)),
+        "EventFrame": frame("event", channel=channel, event=_TEXT, data={}, ack=ack, may=("ack",)),
         "PongFrame": frame("pong", ref=_REF, may=("ref",)),
     }
     return {

@@ -2,7 +2,7 @@
 
 A batch is one `group_send` for each shard that has an owner in it. The hub joins the shards of the owners that its
 sockets watch, and hands each update on, encoded once. Nothing here is the truth: an update that is lost is repaired
-by the next one, or by the client asking again.
+by the next one, or by the client asking again. Events go the same way, and are repaired by nobody.
 """
 
 from __future__ import annotations
@@ -45,13 +45,28 @@ class Update(msgspec.Struct, frozen=True, array_like=True):
     lines: int = 0
 
 
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """What somebody wants pages to hear: whoever has subscribed to its topic; and its frame."""
+
+    topic: str
+    frame: bytes
+
+
 class Sink(Protocol):
     """What a hub hands updates to. Must not block."""
 
     def deliver(self, update: Update) -> None: ...
 
 
+class Subscriber(Protocol):
+    """What a hub hands events to. Must not block."""
+
+    def hear(self, event: Event) -> None: ...
+
+
 _decode = msgspec.msgpack.Decoder(list[Update]).decode
+_decode_events = msgspec.msgpack.Decoder(list[Event]).decode
+_NONE = msgspec.msgpack.encode([])
 
 
 def _group(owner: str) -> str:
@@ -80,12 +95,24 @@ async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
             logger.warning("Could not publish %d updates: %r", len(updates), trouble)
 
 
+async def spread(events: Iterable[Event]) -> None:
+    """Hand events to the hubs of all processes. Raises what the channel layer raises."""
+    shards: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        shards[_group(event.topic)].append(event)
+    for group, some in shards.items():
+        # Processes of the version before look for updates, and find none.
+        message = {"type": "prog.updates", "updates": _NONE, "events": msgspec.msgpack.encode(some)}
+        await get_channel_layer().group_send(group, message)
+
+
 class Hub:
     """One process' ear for updates, for all of its sockets."""
 
     def __init__(self) -> None:
         self._layer = get_channel_layer()
         self._sinks: dict[tuple[str, str], set[Sink]] = defaultdict(set)
+        self._subscribers: dict[str, set[Subscriber]] = defaultdict(set)
         self._topics: Counter[str] = Counter()
         self._joined: set[str] = set()
         self._channel = ""
@@ -120,6 +147,28 @@ class Hub:
                     self._topics[group] -= 1
         if group in self._topics and not self._topics[group]:
             await self._settle_group(group)
+
+    async def subscribe(self, topic: str, subscriber: Subscriber) -> None:
+        """Hand the events of a topic to `subscriber` from now on."""
+        if topic not in self._subscribers:
+            self._topics[_group(topic)] += 1
+        self._subscribers[topic].add(subscriber)
+        await self._settle_group(_group(topic))
+
+    async def unsubscribe(self, topics: Iterable[str], subscriber: Subscriber) -> None:
+        """Undo subscriptions, all of them before anything is waited for, which may be broken off."""
+        groups = set()
+        for each in topics:
+            subscribers = self._subscribers.get(each)
+            if subscribers is not None:
+                subscribers.discard(subscriber)
+                if not subscribers:
+                    del self._subscribers[each]
+                    self._topics[_group(each)] -= 1
+                    groups.add(_group(each))
+        for group in groups:
+            if group in self._topics and not self._topics[group]:
+                await self._settle_group(group)
 
     async def _settle_group(self, group: str) -> None:
         """Join or leave the group, as its topics have it when it is this one's turn.
@@ -167,6 +216,9 @@ class Hub:
             for watch in ((update.owner, update.job), (update.owner, "")):
                 for sink in tuple(self._sinks.get(watch, ())):
                     sink.deliver(update)
+        for event in _decode_events(message.get("events", _NONE)):
+            for subscriber in tuple(self._subscribers.get(event.topic, ())):
+                subscriber.hear(event)
 
     async def _mark(self, watched: Sequence[tuple[str, str]]) -> Sequence[bool]:
         """Let workers know what is watched, if they care; return of each whether that is new to them."""

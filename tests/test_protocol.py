@@ -22,11 +22,13 @@ from progrock.protocol import (
     answer_frame,
     encode,
     error_frame,
+    event_frame,
     hello_frame,
     jobs_frame,
     parse,
     pong_frame,
     ref_of,
+    subscribed_frame,
     update_frame,
     with_lines,
 )
@@ -38,7 +40,17 @@ CLIENT, SERVER = examples(PAGE, "client"), examples(PAGE, "server")
 
 def test_the_document_has_examples_of_everything() -> None:
     assert {name for name, _ in CLIENT} == set(ACTIONS)
-    assert {name for name, _ in SERVER} == {"hello", "update", "updates", "snapshot", "jobs", "error", "pong"}
+    assert {name for name, _ in SERVER} == {
+        "hello",
+        "update",
+        "updates",
+        "snapshot",
+        "jobs",
+        "subscribed",
+        "event",
+        "error",
+        "pong",
+    }
 
 
 @pytest.mark.parametrize(("name", "text"), CLIENT)
@@ -77,6 +89,10 @@ def test_every_server_example_is_what_we_send(name: str, text: str) -> None:
         "jobs": lambda: jobs_frame([], frame["now"], ref),
         "error": lambda: error_frame(frame["code"], frame["message"], ref),
         "pong": lambda: pong_frame(ref),
+        "subscribed": lambda: subscribed_frame(frame["channel"], ref),
+        "event": lambda: event_frame(
+            frame["channel"], frame["event"], msgspec.Raw(msgspec.json.encode(frame["data"]))
+        ).decode(),
     }[name]()
     assert json.loads(sent) == frame
 

@@ -23,6 +23,8 @@ from ..protocol import (
     Ping,
     Retry,
     Start,
+    Subscribe,
+    Unsubscribe,
     Unwatch,
     Watch,
     answer_frame,
@@ -32,6 +34,7 @@ from ..protocol import (
     parse,
     pong_frame,
     ref_of,
+    subscribed_frame,
     with_ack,
 )
 from .unread import MOST, Unread
@@ -233,6 +236,11 @@ class Receiver(AsyncWebsocketConsumer):
                 return _answer("accepted", await self._retry(str(action.job)), ref)
             case ListJobs():
                 return jobs_frame(await self._feed.watch_all(), _now(), ref)
+            case Subscribe():
+                await self._feed.events.subscribe(action.channel)
+                return subscribed_frame(action.channel, ref)
+            case Unsubscribe():
+                await self._feed.events.unsubscribe(action.channel)
             case Ping():
                 return pong_frame(ref)
             case Ack():
@@ -276,7 +284,8 @@ class Receiver(AsyncWebsocketConsumer):
                         # Meanwhile the newest of each job waits, and no more.
                         await self._let_read()
                     async with feed.turn:
-                        for frame in frames(await feed.fetch()):
+                        fresh = await feed.fetch()
+                        for frame in (*feed.events.take(), *frames(fresh)):
                             await self._say(with_ack(frame, self._unread.ask()))
         except Exception as trouble:
             # The server knows that the client is gone, and is about to say so.

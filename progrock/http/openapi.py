@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 
 from ..protocol import SEQ_MOST, VERSION, Start, Text64
 from ..schema import definitions
+from ..subscriptions import CHANNELS_MOST
 from . import asked, problem
 from .jobs import PAGE, PAGE_MOST
 from .problem import Problem
@@ -91,6 +92,14 @@ _JOBS = _in(
         "maxItems": JOBS_MOST,
         "items": {"type": "string", "pattern": rf"^{_ID}(:[0-9]{{1,15}})?$"},
     },
+    explode=True,
+    style="form",
+)
+_CHANNELS = _in(
+    "query",
+    "channel",
+    "Channels whose events the stream is to bring.",
+    {"type": "array", "maxItems": CHANNELS_MOST, "items": {"type": "string", "minLength": 1, "maxLength": 100}},
     explode=True,
     style="form",
 )
@@ -201,7 +210,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
             "Tell of many jobs: a stream of events, or an answer that waits for news.",
             {200: ("What is new.", {_JSON: _ref("Frames"), EVENTS: _EVENTS})},
             (400, 429, 503),
-            (_LIST, _JOBS, _SINCE, _WAIT, _PREFER),
+            (_LIST, _JOBS, _CHANNELS, _SINCE, _WAIT, _PREFER),
         )
     },
     "/openapi.json": {"get": Operation("This description.", {200: ("It.", {_JSON: {"type": "object"}})}, ())},

@@ -92,7 +92,7 @@ async def problem(request: HttpRequest, refusal: Refused, headers: Mapping[str, 
     return response
 
 
-def frame(refusal: Refused, job: str) -> str:
-    """Return the `error` frame that says in a stream what is refused of one job."""
-    told: dict[str, Any] = {"type": "error", "code": refusal.code, "message": str(refusal), "job": job}
+def frame(refusal: Refused, **about: str) -> str:
+    """Return the `error` frame that says in a stream what is refused, and of which `job` or `channel`."""
+    told: dict[str, Any] = {"type": "error", "code": refusal.code, "message": str(refusal), **about}
     return msgspec.json.encode(told).decode()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from ..exceptions import Invalid, NotFound, TooMany
+from ..exceptions import Invalid, NotFound, Refused, TooMany
 from ..feed import Feed, frames
-from ..protocol import SEQ_MOST, Snapshot, answer_frame, jobs_frame
+from ..protocol import SEQ_MOST, Snapshot, answer_frame, jobs_frame, subscribed_frame
+from ..subscriptions import CHANNELS_MOST
 from . import asked, problem
 from .jobs import now
 from .route import route
@@ -29,21 +30,29 @@ async def updates(request: HttpRequest) -> HttpResponseBase:
     listed, cursors = asked.flag(request, "list"), _cursors(request)
     since = asked.number(request, "since", 0, SEQ_MOST)
     within, applied = asked.wait(request)
-    if not listed and not cursors:
-        raise Invalid("Expected list=1, or the id of a job as job, or several of them; got neither.")
+    channels = request.GET.getlist("channel")
+    if len(channels) > CHANNELS_MOST:
+        raise Invalid(f"channel: expected at most {CHANNELS_MOST} of them, got {len(channels)}.")
+    if not listed and not cursors and not channels:
+        raise Invalid("Expected list=1, or the id of a job as job, or a channel, or several of them; got none.")
     if request.get_preferred_type(["application/json", MEDIA_TYPE]) == MEDIA_TYPE:
 
         async def of_the_jobs(feed: Feed) -> AsyncGenerator[str, None]:
+            for frame in await _subscribed(feed, channels):
+                yield event(frame)
             for frame in (await _answers(feed, listed, None, cursors, quiet_too=True))[0]:
                 yield event(frame)
             while True:
                 fresh = await feed.next(within=HEARTBEAT)
-                for frame in frames(fresh):
+                heard = feed.events.take()
+                for frame in (*heard, *frames(fresh)):
                     yield event(frame)
-                if not fresh:
+                if not heard and not fresh:
                     yield SILENCE
 
         return sent(request, owner, of_the_jobs)
+    if channels:
+        raise Invalid(f"channel: expected a stream, Accept: {MEDIA_TYPE}, got another: events are not polled.")
     async with feed_of(owner) as feed:
         answers, patience = await _answers(feed, listed, since, cursors)
         if patience and within:
@@ -53,6 +62,18 @@ async def updates(request: HttpRequest) -> HttpResponseBase:
     text = f'{{"frames":[{",".join(answers)}],"now":{now()}}}'
     headers = {"Preference-Applied": applied} if applied else {}
     return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+async def _subscribed(feed: Feed, channels: Iterable[str]) -> list[str]:
+    """Subscribe to channels, and return the frames that answer, those of the refused ones too."""
+    answers = []
+    for channel in channels:
+        try:
+            await feed.events.subscribe(channel)
+            answers.append(subscribed_frame(channel, None))
+        except Refused as refusal:
+            answers.append(problem.frame(refusal, channel=channel))
+    return answers
 
 
 async def _wait(feed: Feed, within: float) -> None:
@@ -82,7 +103,7 @@ async def _answers(
         try:
             answer = await feed.watch(job, after)
         except (NotFound, TooMany) as refusal:
-            news.append(problem.frame(refusal, job))
+            news.append(problem.frame(refusal, job=job))
             continue
         frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
         counted = bool(answer.snapshot.seq and answer.lines)

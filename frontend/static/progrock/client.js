@@ -26,7 +26,9 @@ export { ProgRockError };
  */
 
 /** @type {Readonly<Record<string, string>>} */
-const ANSWERS = { start: 'accepted', watch: 'snapshot', cancel: 'snapshot', retry: 'accepted', list: 'jobs', ping: 'pong' };
+const ANSWERS = {
+  start: 'accepted', watch: 'snapshot', cancel: 'snapshot', retry: 'accepted', list: 'jobs', subscribe: 'subscribed', ping: 'pong',
+};
 
 /** For how long a hidden page stays connected, in ms. */
 const HIDDEN = 300_000;
@@ -62,7 +64,8 @@ const who = () =>
  * `reason`: why there will be none); `snapshot`, whose detail is the Snapshot; `lines`, before the snapshot that
  * counts them, whose detail is `{job, lines, reset, resume}`: the new ones, and whether those from before are void;
  * `jobs`, after a list was answered, also to a question of the client's own, whose detail is the Snapshots in it;
- * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job.
+ * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job; `event`, whose detail is
+ * `{channel, event, data}`: somebody's word to a channel that is subscribed to.
  */
 export class ProgRock extends EventTarget {
   /** @type {URL} */ #endpoint;
@@ -79,11 +82,13 @@ export class ProgRock extends EventTarget {
   #ended = false;
   #listing = false;
   /** When to ask for the list again that was refused. */ #relist = Infinity;
+  /** When to subscribe again where that could not be. */ #rejoin = Infinity;
   #paused = false;
   /** @type {Map<string, {snapshot: Snapshot, came: number, told: number}>} */ #held = new Map();
   /** @type {Map<string, Journal>} */ #journals = new Map();
   /** @type {Map<string, number>} how many here want that job */ #wanted = new Map();
   /** @type {Map<string, number>} when to ask for that unfinished job again */ #followed = new Map();
+  /** @type {Map<string, number>} how many here hear that channel */ #channels = new Map();
 
   /**
    * @param {string} [endpoint] a path, or an address of http, https, ws or wss
@@ -212,9 +217,7 @@ export class ProgRock extends EventTarget {
       this.#followed.delete(job);
       this.#held.delete(job);
     }
-    const error = new ProgRockError('closed', 'Nobody watches this job any more.');
-    this.#questions.abandon((frame) => frame.action === 'watch' && frame.job === job, error);
-    this.#connection.send({ action: 'unwatch', job });
+    this.#undo('watch', { job });
   }
 
   /**
@@ -248,6 +251,44 @@ export class ProgRock extends EventTarget {
     const answer = this.#questions.find('list')?.answer ?? this.#ask({ action: 'list' });
     answer.catch(() => (this.#relist = this.#next()));
     return answer;
+  }
+
+  /**
+   * Hear the events of a channel until `unsubscribe`, over reconnects: `me`, the id of a job of mine, or a name that the
+   * site lets me hear. Resolves once they come; a refusal is also a warning on the console.
+   *
+   * @param {string} channel
+   * @returns {Promise<void>}
+   */
+  subscribe(channel) {
+    this.#channels.set(channel, (this.#channels.get(channel) ?? 0) + 1);
+    const answer = this.#join(channel);
+    answer.catch((error) => console.warn('ProgRock:', error));
+    return answer;
+  }
+
+  /**
+   * The opposite of one `subscribe`.
+   *
+   * @param {string} channel
+   */
+  unsubscribe(channel) {
+    const count = (this.#channels.get(channel) ?? 0) - 1;
+    if (count > 0) this.#channels.set(channel, count);
+    else if (this.#channels.delete(channel)) this.#undo('subscribe', { channel });
+  }
+
+  /**
+   * Call a function with what each event of that name says, on a channel that is subscribed to.
+   *
+   * @param {string} channel
+   * @param {string} event
+   * @param {(data: any) => void} then
+   * @param {AddEventListenerOptions} [options]
+   */
+  on(channel, event, then, options) {
+    const hear = (/** @type {any} */ { detail }) => detail.channel === channel && detail.event === event && then(detail.data);
+    this.addEventListener('event', hear, options);
   }
 
   /** Connect now. Everything that needs a connection does this by itself. */
@@ -298,6 +339,21 @@ export class ProgRock extends EventTarget {
     return answer;
   }
 
+  /** @param {string} channel @returns {Promise<void>} */
+  #join(channel) {
+    const answer = this.#questions.find('subscribe', channel)?.answer ?? this.#ask({ action: 'subscribe', channel });
+    answer.catch(({ code }) => code === 'unavailable' && (this.#rejoin = this.#next()));
+    return answer;
+  }
+
+  /** Ask for the opposite. @param {string} action @param {{job?: string, channel?: string}} about */
+  #undo(action, about) {
+    const question = this.#questions.find(action, about.channel ?? about.job);
+    const error = new ProgRockError('closed', 'Nobody watches this any more.');
+    this.#questions.abandon(({ ref }) => ref === question?.frame.ref, error);
+    this.#connection.send({ action: `un${action}`, ...about });
+  }
+
   /** Nobody looks at this page. @param {boolean} frozen */
   #away(frozen) {
     if (this.#ended || this.#connection.state === 'closed' && this.#connection.again === null || this.background && !frozen) return;
@@ -332,9 +388,13 @@ export class ProgRock extends EventTarget {
   #sweep() {
     // A question without an answer is a socket without a server, whatever the socket says.
     if (this.#questions.overdue(this.#quiet)) return this.#connection.drop();
+    const now = this.#now();
+    if (this.#rejoin <= now) {
+      this.#rejoin = Infinity;
+      for (const name of this.#channels.keys()) this.#join(name);
+    }
     // The answer to a list may bring most of it at once.
     if (this.#questions.find('list')) return;
-    const now = this.#now();
     if (this.#relist <= now) return void this.list().catch(ignore);
     for (const [job, due] of this.#followed) if (due <= now) this.#look(job);
     if (now - this.#last > 2 * this.#quiet) this.#ping();
@@ -363,9 +423,13 @@ export class ProgRock extends EventTarget {
         return this.#same(frame);
       case 'error':
         return this.#refuse(frame);
+      case 'event':
+        if (this.#channels.has(String(frame.channel))) this.dispatchEvent(new CustomEvent('event', { detail: frame }));
+        return;
       case 'accepted':
       case 'snapshot':
       case 'jobs':
+      case 'subscribed':
       case 'pong':
         return this.#answer(frame.type, frame);
     }
@@ -383,6 +447,7 @@ export class ProgRock extends EventTarget {
       else this.#sweep();
     }, 1000);
     this.#questions.resend();
+    this.#rejoin = 0;
     // Anything may have happened meanwhile: all that is unfinished is due.
     for (const job of this.#followed.keys()) this.#followed.set(job, this.#last);
     if (this.#listing) this.list().catch(ignore);
@@ -401,14 +466,15 @@ export class ProgRock extends EventTarget {
   /** @param {string} type @param {Record<string, unknown>} frame */
   #answer(type, frame) {
     const question = this.#questions.get(frame.ref);
+    const plain = type === 'pong' || type === 'subscribed';
     if (!question || ANSWERS[question.frame.action] !== type) {
       // Not ours to place: it may still tell of a job, as an update does.
       const told = type === 'jobs' && Array.isArray(frame.jobs) ? frame.jobs : [frame];
-      if (type !== 'pong') for (const each of told) this.#keep(each, false, frame);
+      if (!plain) for (const each of told) this.#keep(each, false, frame);
       return;
     }
     this.#questions.settle(question);
-    if (type === 'pong') return question.resolve(undefined);
+    if (plain) return question.resolve(undefined);
     if (type === 'jobs') {
       const jobs = Array.isArray(frame.jobs) ? frame.jobs : [];
       const snapshots = jobs.map(readSnapshot).filter((snapshot) => snapshot !== null);

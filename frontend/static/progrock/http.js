@@ -51,6 +51,8 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   const watched = new Map();
   /** @type {Map<string, unknown[]>} what is to be asked for: refs by job, '' for the list */
   const asked = new Map();
+  /** @type {Map<string, unknown[] | null>} refs by channel, null once it is heard */
+  const channels = new Map();
   let listing = false;
   /** @type {unknown} the server's time of the last answer */ let since;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ let soon;
@@ -120,6 +122,15 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   /** @param {unknown} frame */
   const take = (frame) => {
     if (!isObject(frame)) return;
+    const channel = String(frame.channel);
+    const refs = channels.get(channel);
+    if (refs && frame.type !== 'event') {
+      // It may be heard, or not.
+      if (frame.type === 'error') channels.delete(channel);
+      else channels.set(channel, null);
+      for (const ref of refs) heard({ ...frame, ref });
+      return;
+    }
     if (frame.type === 'jobs') since = frame.now;
     for (const { job, seq, complete } of Array.isArray(frame.updates) ? frame.updates : [frame]) {
       if (complete || frame.type === 'error') watched.delete(job);
@@ -171,16 +182,17 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   };
 
   const listen = () => {
-    const wish = [listing, ...[...watched.keys()].sort()].join();
+    const wish = [listing, ...[...watched.keys()].sort(), ...channels.keys()].join();
     if (wish === live || soon || over.signal.aborted) return;
     hush();
     live = wish;
-    if (listing || watched.size) hush = Source ? open(Source) : repeat();
+    if (listing || watched.size || channels.size) hush = Source ? open(Source) : repeat();
   };
 
   /** @param {new (url: string) => EventSource} Source */
   const open = (Source) => {
-    const source = new Source(new URL(updates(watched.keys(), listing), base).href);
+    const hear = [...channels.keys()].map((channel) => `&channel=${encodeURIComponent(channel)}`);
+    const source = new Source(new URL(updates(watched.keys(), listing) + hear.join(''), base).href);
     const limit = setTimeout(() => mute && end({ mute }), FIRST);
     let spoke = false;
     source.onmessage = ({ data }) => {
@@ -234,7 +246,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
   return {
     close,
     send(frame) {
-      const { action, job = '', ref } = frame;
+      const { action, job = '', channel = '', ref } = frame;
       const refs = asked.get(job) ?? [];
       /** @param {string} code @param {string} message */
       const refuse = (code, message) => heard({ type: 'error', code, message, ref });
@@ -255,6 +267,14 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
         case 'unwatch':
           watched.delete(job);
           asked.delete(job);
+          break;
+        case 'subscribe':
+          if (!Source) return refuse('unavailable', 'Events do not come by polling.');
+          if (channels.get(channel) === null) return heard({ type: 'subscribed', channel, ref });
+          channels.set(channel, [...(channels.get(channel) ?? []), ref]);
+          break;
+        case 'unsubscribe':
+          channels.delete(channel);
           break;
         case 'ping':
           return void prove('pong', ref);

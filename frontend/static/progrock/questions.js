@@ -1,7 +1,7 @@
 // @ts-check
 // The questions on their way: each has an answer to come, and is sent again when its connection dies.
 
-/** @typedef {{action: string, job?: string, ref?: string, [key: string]: unknown}} Frame */
+/** @typedef {{action: string, job?: string, channel?: string, ref?: string, [key: string]: unknown}} Frame */
 
 /**
  * @typedef {object} Question
@@ -63,10 +63,10 @@ export class Questions {
     for (const question of this.#open.values()) question.sent = null;
   }
 
-  /** @param {string} action @param {string} [job] @returns {Question | undefined} the one that asks that */
-  find(action, job) {
+  /** @param {string} action @param {string} [about] @returns {Question | undefined} the one that asks that of a job, or a channel */
+  find(action, about) {
     for (const question of this.#open.values()) {
-      if (question.frame.action === action && question.frame.job === job) return question;
+      if (question.frame.action === action && (question.frame.channel ?? question.frame.job) === about) return question;
     }
   }
 

@@ -33,7 +33,7 @@ export class Tabs {
   /** @type {Connection | null} of the tab that leads */ #connection = null;
   /** @type {Received} */ #hello = {};
   #leader = '';
-  /** @type {Map<string, Set<string>>} the tabs that watch a job */ #watchers = new Map();
+  /** @type {Map<string, Set<string>>} the tabs that watch a job, or hear a channel */ #watchers = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
 
   /**
@@ -201,7 +201,7 @@ export class Tabs {
     }
     const [, to, ref] = /^(\d+)\.(.*)$/.exec(String(frame.ref)) ?? [];
     const told = to ? { ...frame, ref } : frame;
-    if (to && frame.type === 'accepted') this.#watch(frame.job, to);
+    if (to && frame.type === 'accepted') this.#watch(frame, to);
     this.#post({ to, frame: told });
     if (!to || to === this.#me) this.#listener.heard(told);
     else this.#overhear(frame);
@@ -210,7 +210,10 @@ export class Tabs {
   /** @param {string} from @param {unknown} ask */
   #serve(from, ask) {
     if (ask === 'bye') {
-      for (const job of this.#watchers.keys()) this.#pass(from, { action: 'unwatch', job });
+      for (const topic of this.#watchers.keys()) {
+        const about = JSON.parse(topic);
+        this.#pass(from, { action: about.job ? 'unwatch' : 'unsubscribe', ...about });
+      }
     } else if (isObject(ask)) {
       this.#pass(from, /** @type {any} */ (ask));
     } else {
@@ -221,19 +224,21 @@ export class Tabs {
     else this.#post({ to: from });
   }
 
-  /** @param {unknown} job @param {string} tab */
-  #watch(job, tab) {
-    this.#watchers.set(String(job), (this.#watchers.get(String(job)) ?? new Set()).add(tab));
+  /** @param {{job?: unknown, channel?: unknown}} what @param {string} tab */
+  #watch({ job, channel }, tab) {
+    const topic = JSON.stringify({ job, channel });
+    this.#watchers.set(topic, new Set(this.#watchers.get(topic)).add(tab));
   }
 
   /** @param {string} tab @param {import('./questions.js').Frame} frame */
   #pass(tab, { ref, ...frame }) {
-    const { action, job = '' } = frame;
-    if (action === 'watch') this.#watch(job, tab);
-    if (action === 'unwatch') {
-      const watchers = this.#watchers.get(job);
+    const { action, job, channel } = frame;
+    if (action === 'watch' || action === 'subscribe') this.#watch(frame, tab);
+    if (action === 'unwatch' || action === 'unsubscribe') {
+      const topic = JSON.stringify({ job, channel });
+      const watchers = this.#watchers.get(topic);
       if (!watchers?.delete(tab) || watchers.size) return;
-      this.#watchers.delete(job);
+      this.#watchers.delete(topic);
     }
     this.#connection?.send({ ...frame, ...(ref && { ref: `${tab}.${ref}` }) });
   }

@@ -4,7 +4,8 @@ export { ProgRockError };
  * `reason`: why there will be none); `snapshot`, whose detail is the Snapshot; `lines`, before the snapshot that
  * counts them, whose detail is `{job, lines, reset, resume}`: the new ones, and whether those from before are void;
  * `jobs`, after a list was answered, also to a question of the client's own, whose detail is the Snapshots in it;
- * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job.
+ * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job; `event`, whose detail is
+ * `{channel, event, data}`: somebody's word to a channel that is subscribed to.
  */
 export class ProgRock extends EventTarget {
     /**
@@ -99,6 +100,29 @@ export class ProgRock extends EventTarget {
      * @returns {Promise<Snapshot[]>}
      */
     list(): Promise<Snapshot[]>;
+    /**
+     * Hear the events of a channel until `unsubscribe`, over reconnects: `me`, the id of a job of mine, or a name that the
+     * site lets me hear. Resolves once they come; a refusal is also a warning on the console.
+     *
+     * @param {string} channel
+     * @returns {Promise<void>}
+     */
+    subscribe(channel: string): Promise<void>;
+    /**
+     * The opposite of one `subscribe`.
+     *
+     * @param {string} channel
+     */
+    unsubscribe(channel: string): void;
+    /**
+     * Call a function with what each event of that name says, on a channel that is subscribed to.
+     *
+     * @param {string} channel
+     * @param {string} event
+     * @param {(data: any) => void} then
+     * @param {AddEventListenerOptions} [options]
+     */
+    on(channel: string, event: string, then: (data: any) => void, options?: AddEventListenerOptions): void;
     /** Connect now. Everything that needs a connection does this by itself. */
     connect(): void;
     /** End this client for good. */

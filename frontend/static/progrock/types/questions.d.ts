@@ -1,4 +1,4 @@
-/** @typedef {{action: string, job?: string, ref?: string, [key: string]: unknown}} Frame */
+/** @typedef {{action: string, job?: string, channel?: string, ref?: string, [key: string]: unknown}} Frame */
 /**
  * @typedef {object} Question
  * @property {Frame} frame
@@ -27,8 +27,8 @@ export class Questions {
     resend(): void;
     /** The connection is gone. */
     lost(): void;
-    /** @param {string} action @param {string} [job] @returns {Question | undefined} the one that asks that */
-    find(action: string, job?: string): Question | undefined;
+    /** @param {string} action @param {string} [about] @returns {Question | undefined} the one that asks that of a job, or a channel */
+    find(action: string, about?: string): Question | undefined;
     /**
      * Whether one has been waiting for too long. Where many wait, and others have their answers, that is five times as long.
      *
@@ -46,6 +46,7 @@ export class Questions {
 export type Frame = {
     action: string;
     job?: string;
+    channel?: string;
     ref?: string;
     [key: string]: unknown;
 };
