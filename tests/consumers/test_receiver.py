@@ -14,11 +14,13 @@ from progrock import jobs, registry
 from progrock.consumers import receiver
 from progrock.consumers.receiver import Bucket, Receiver
 from progrock.consumers.unread import HOLD
+from progrock.events import atrigger
 from progrock.feed import PACE, Feed
 from progrock.models import Job
 from progrock.protocol import Snapshot, State, encode
 from progrock.schema import protocol
 from progrock.step import Reading
+from progrock.subscriptions import BYTES_MOST
 from progrock.updates import Update, hub, publish
 from tests.conftest import until
 from tests.scripted import Remote
@@ -453,3 +455,41 @@ async def test_a_job_that_is_not_over_is_not_tried_again(socket: Socket, remote:
     socket.say({"action": "retry", "job": job, "ref": "r"})
     refused = await socket.hear("error")
     assert (refused["code"], refused["ref"]) == ("not_complete", "r")
+
+
+def may(user: object, owner: str, channel: str) -> bool:
+    return channel == "room.7"
+
+
+async def test_events_come_to_a_socket_that_has_subscribed(socket: Socket, settings: Any) -> None:
+    settings.PROGROCK = settings.PROGROCK | {"MAY_SUBSCRIBE": f"{__name__}.may"}
+    for channel in ("room.7", "room.8", "me"):
+        socket.say({"action": "subscribe", "channel": channel, "ref": channel})
+    assert (await socket.hear("subscribed", 2))["ref"] == "me"
+    assert (await socket.hear("error"))["code"] == "not_found"
+    await atrigger([socket.feed.owner, "channel:room.7", "channel:room.8"], "a", {"n": 1})
+    await socket.hear("event", 2)
+    assert [frame["channel"] for frame in socket.of("event")] == ["me", "room.7"]
+    socket.say({"action": "unsubscribe", "channel": "me"})
+    socket.say({"action": "ping"})
+    await socket.hear("pong")
+    await atrigger([socket.feed.owner, "channel:room.7"], "b")
+    assert (await socket.hear("event", 3))["channel"] == "room.7"
+    socket.task.cancel()
+    await asyncio.wait([socket.task], timeout=5)
+    assert not hub()._subscribers
+
+
+async def test_events_that_nobody_reads_do_not_pile_up(socket: Socket) -> None:
+    socket.say({"action": "subscribe", "channel": "me"})
+    await socket.hear("subscribed")
+    socket.gate.clear()
+    for n in range(500):
+        await atrigger(socket.feed.owner, "a", [n, "x" * 5_000])
+    await until(lambda: socket.feed.events._size > BYTES_MOST - 6_000)
+    socket.gate.set()
+    await until(lambda: any(frame["data"][0] == 499 for frame in socket.of("event")))
+    told = [frame["data"][0] for frame in socket.of("event")]
+    assert told == sorted(told)
+    assert len(told) < 200
+    assert socket.closed is None

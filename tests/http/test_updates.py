@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from progrock.events import atrigger
+from progrock.models import Job
 from progrock.protocol import Line
 from progrock.testing import Reading, Remote, State
 from progrock.updates import hub
@@ -186,3 +188,34 @@ async def test_a_beginning_that_was_heard_is_no_news(caller: Caller, remote: Rem
         assert loop.time() - began >= 0.3
     answer = await waits(caller, remote, f"updates?job={job}:{heard}&wait=10")
     assert answer["frames"][0]["seq"] > heard
+
+
+def may(user: Any, owner: str, channel: str) -> bool:
+    return channel == "room.7"
+
+
+async def test_a_stream_brings_the_events_of_its_channels(caller: Caller, going: Remote, settings: Any) -> None:
+    settings.PROGROCK = settings.PROGROCK | {"MAY_SUBSCRIBE": f"{__name__}.may"}
+    job = await caller.start()
+    theirs = await Caller().start()
+    query = "&".join(f"channel={channel}" for channel in ("me", "room.7", "room.8", job, theirs))
+    response = await caller.get(f"updates?{query}", **EVENTS)
+    async with asyncio.timeout(15), aclosing(events(response)) as source:
+        answers = [await anext(source) for _ in range(5)]
+        assert {each["channel"]: each["type"] for each in answers} == {
+            **dict.fromkeys(("me", "room.7", job), "subscribed"),
+            **dict.fromkeys(("room.8", theirs), "error"),
+        }
+        (mine,) = [owner async for owner in Job.objects.filter(pk=job).values_list("owner", flat=True)]
+        await atrigger([theirs, "channel:room.8", mine, "channel:room.7", job], "a", {"n": 1})
+        for channel in ("me", "room.7", job):
+            frame = await anext(source)
+            assert frame == {"type": "event", "channel": channel, "event": "a", "data": {"n": 1}}
+            assert frame.id is None
+    assert not hub()._subscribers
+
+
+async def test_events_are_not_polled(caller: Caller) -> None:
+    assert "events are not polled" in refused(await caller.get("updates?channel=me"), 400, "invalid")
+    many = "&".join(f"channel={n}" for n in range(101))
+    assert "at most 100" in refused(await caller.get(f"updates?{many}", **EVENTS), 400, "invalid")
