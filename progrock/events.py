@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 from django.db import router, transaction
-from django.http import HttpRequest
 
 from . import registry, updates
-from .access import owner_of
+from .access import owner_text
 from .delay import door, trouble
 from .exceptions import Invalid
 from .models import Job
@@ -91,20 +90,15 @@ def _events(to: Any, name: str, data: Any) -> list[Event]:
 
 def _addressed(to: Any) -> tuple[str, str]:
     """Return the topic of those who are meant, and what they call the channel."""
-    if isinstance(to, HttpRequest):
-        to = owner_of(to) or to
-    elif getattr(to, "is_authenticated", False) and getattr(to, "pk", None) is not None:
-        to = f"user:{to.pk}"
-    if isinstance(to, str | uuid.UUID):
-        text = str(to)
-        kind, _, name = text.partition(":")
-        if kind == "channel":
-            return topic_of(check(name), ""), name
-        job = job_in(text)
-        if job is not None:
-            return topic_of(job, ""), job
-        if _OWNER.fullmatch(text):
-            return text, ME
+    text = str(to) if isinstance(to, str | uuid.UUID) else owner_text(to)
+    kind, _, name = text.partition(":")
+    if kind == "channel":
+        return topic_of(check(name), ""), name
+    job = job_in(text)
+    if job is not None:
+        return topic_of(job, ""), job
+    if _OWNER.fullmatch(text):
+        return text, ME
     raise Invalid(f"Expected a user, 'user:' and a key, the id of a job, or 'channel:' and a name, got {to!a:.80}.")
 
 
