@@ -8,6 +8,8 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from django.test import RequestFactory, override_settings
 
 from progrock import jobs, updates
 from progrock.checks import check
+from progrock.conf import parse
 from progrock.events import DATA_MOST, TO_MOST, atrigger, trigger
 from progrock.exceptions import Invalid, NotFound, TooMany, Unavailable
 from progrock.feed import Feed
@@ -25,6 +28,7 @@ from progrock.protocol import Snapshot, State
 from progrock.subscriptions import BYTES_MOST, CHANNELS_MOST, EVENTS_MOST
 from progrock.updates import Event, hub
 from tests.conftest import until
+from tests.documents import code
 from tests.processes import free_port
 from tests.redis import RedisServer
 
@@ -301,3 +305,32 @@ async def test_without_a_redis_an_event_is_lost_and_nobody_is_held_up(caplog: py
         await asyncio.to_thread(trigger, "user:1", "a")
         assert time.monotonic() - began < 10
     assert "heard by nobody" in caplog.text
+
+
+class _Articles:
+    """Those of a user, as far as the page asks for them."""
+
+    def filter(self, *, pk: str) -> Any:
+        return SimpleNamespace(exists=lambda: pk == "7")
+
+
+async def test_what_the_how_to_says_works(page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    scope: dict[str, Any] = {}
+    for label in ("send", "settings", "channels"):
+        exec(code("howto/send-an-event.md", label), scope)
+    author = SimpleNamespace(is_authenticated=True, article_set=_Articles())
+    assert scope["may"](author, "user:1", "article.7") is True
+    assert scope["may"](author, "user:1", "article.8") is False
+    assert scope["may"](author, "user:1", "press.7") is False
+    assert scope["may"](AnonymousUser(), "session:me", "article.7") is False
+    assert parse(scope["PROGROCK"]).may_subscribe == "shop.channels.may"
+
+    async def yes(user: Any, owner: str, channel: str) -> bool:
+        return True
+
+    monkeypatch.setattr("progrock.registry.may_subscribe", cache(lambda: yes))
+    feed = await page("session:me", "me", "article.7")
+    article = SimpleNamespace(author="session:me", pk=7)
+    await sync_to_async(scope["commented"])(SimpleNamespace(article=article, text="Well!"))
+    await until(lambda: len(feed.events._waiting) == 2)
+    assert taken(feed) == [("me", "commented", {"article": 7}), ("article.7", "commented", {"text": "Well!"})]

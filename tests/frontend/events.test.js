@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { ProgRock } from '../../frontend/static/progrock/progrock.js';
+import { readFileSync } from 'node:fs';
 import { FakeLocks, FakeSocket, FakeSource, fakeFetch, fakeTab, forget, open, pass, settle, sockets, sources } from './fakes.js';
 import { frames, snapshot } from './fixtures.js';
 
@@ -181,4 +182,17 @@ test('polling brings none, and a better way does', async () => {
   socket().hello();
   await settle();
   assert.deepEqual(socket().asked('subscribe').map(({ channel }) => channel), [ROOM]);
+});
+
+test('the page of the how-to shows what it hears', async () => {
+  const text = readFileSync(new URL('../../docs/howto/send-an-event.md', import.meta.url), 'utf8');
+  const [, block] = /^```js page\n.*\n([^]*?)^```/m.exec(text);
+  const shown = [];
+  const document = { querySelector: () => ({ append: (item) => shown.push(item.textContent) }), createElement: () => ({}) };
+  new Function('ProgRock', 'document', block)({ shared: () => make() }, document);
+  socket().hello();
+  await serve();
+  socket().say({ ...EVENT, channel: 'me', event: 'commented', data: { article: 7 } });
+  socket().say({ ...EVENT, channel: 'article.7', event: 'commented', data: { text: 'Well!' } });
+  assert.deepEqual(shown, ['Somebody has commented on 7.', 'Well!']);
 });
