@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -33,6 +34,8 @@ _SURE = 50
 """So many lines are never too long for a frame."""
 ALL = ""
 """The watch on all jobs of the owner's."""
+RECENT = 15_000
+"""Milliseconds for which it is of interest that a client was told of an end, when it came only after it."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -108,6 +111,7 @@ class Feed:
         # After the snapshot: what that counts is in.
         self._journals[job] = after or 0, 0
         extract = await self._extract(job, snapshot.lines)
+        self._told_late([snapshot])
         await self._has(job, snapshot.seq, snapshot.complete)
         if extract is None:
             return Answer(snapshot, None, ())
@@ -125,6 +129,7 @@ class Feed:
         snapshots = await jobs.alist_mine(owner=self.owner)
         if new:
             await jobs.ahasten(snapshots)
+        self._told_late(snapshots)
         for snapshot in snapshots:
             await self._has(snapshot.job, snapshot.seq, snapshot.complete)
         return snapshots
@@ -234,6 +239,11 @@ class Feed:
             seq, n = extract.lines[-1].seq, extract.lines[-1].n
         self._journals[job] = seq, max(n, count)
         return extract
+
+    def _told_late(self, snapshots: Sequence[Snapshot]) -> None:
+        since = time.time_ns() // 1_000_000 - RECENT
+        ended = [each.job for each in snapshots if each.complete and each.at >= since]
+        hub().tell_of_ends([(self.owner, job) for job in ended])
 
     async def _has(self, job: str, seq: int, complete: bool) -> None:
         """Note what the client has."""

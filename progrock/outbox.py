@@ -25,7 +25,8 @@ from .models import Delivery, Job, deliveries, primary
 from .protocol import State
 from .sending import Unsent, send
 from .step import Run, one_line
-from .tell import OWNER, Addressee, shown
+from .tell import OWNER, UNWATCHED, Addressee, shown
+from .updates import was_told
 from .writes import Writes
 
 logger = logging.getLogger(__name__)
@@ -49,20 +50,37 @@ WAIT_MOST = 60_000
 """The same at most: a crowd looks again within the time that it takes to send to all who wait."""
 FIRST_GUESS = 1.0
 """Seconds that a delivery takes, as long as none has said how long it took."""
+GRACE = 10_000
+"""Milliseconds that pages have to be told of an end, one that is being loaded too, before it is asked whether any was.
+Well below :data:`progrock.updates.MARK`."""
 SPREAD = 2
 """Milliseconds for each delivery of a page that is scheduled again."""
 
 
 class Deliver(msgspec.Struct, frozen=True, tag="delivery"):
-    """What the entry of a delivery carries: nothing. Its key is the delivery's, and all else is in the row."""
+    """What the entry of a delivery carries. Its key is the delivery's, and all else is in the row.
+
+    :param waited: whether pages have had the time to be told of the end, and to let it be known.
+    """
+
+    waited: bool = False
 
 
 _MESSAGE = msgspec.msgpack.encode(Deliver())
+_WAITED = msgspec.msgpack.encode(Deliver(waited=True))
 
 
 def is_owed(run: Run) -> bool:
     """Whether anybody is to be told of this job's end, as far as is known without its row."""
     return run.tell or bool(_declared(run.snapshot.service))
+
+
+def asks(service: str, tell: bool) -> bool:
+    """Return whether anybody may have to be told of an end of a service's only if no page is.
+
+    :param tell: whether the start has named somebody.
+    """
+    return tell or any(each.when == UNWATCHED for each in _declared(service))
 
 
 def make(key: str, state: State) -> list[Delivery]:
@@ -219,13 +237,19 @@ class Outbox:
         for lane in lanes:
             lane.going += 1
         try:
-            unsent = await _send(row)
+            unsent = await _send(row, waited=lease.message == _WAITED)
         finally:
             now = loop.time()
             for lane in lanes:
                 lane.sent(now - began)
             for name in [name for name, lane in self._lanes.items() if lane.empty(now)]:
                 del self._lanes[name]
+        if isinstance(unsent, Again):
+            return unsent
+        if isinstance(unsent, Done):
+            # Asked for again meanwhile, it is wanted.
+            await deliveries().filter(pk=row.pk, state=row.state, until=row.until).adelete()
+            return unsent
         try:
             return await self._record(lease, row, unsent)
         except DatabaseTrouble as error:
@@ -259,11 +283,22 @@ def back_off(tries: int, jitter: float) -> int:
     return int(most * (0.5 + jitter / 2))
 
 
-async def _send(row: Delivery) -> Unsent | None:
+async def _send(row: Delivery, *, waited: bool) -> Unsent | Again | Done | None:
+    """Send a delivery, or say what is wrong with it, or when it is time for it; Done: it is not needed.
+
+    :param waited: whether pages have had the time to be told.
+    """
     job = await primary().defer("params").aget(pk=row.job_id)
     addressee = _addressees(job, State(job.state)).get((row.kind, row.target))
     if addressee is None:
         return Unsent("It is not in the settings any more.", final=True)
+    # Of one that somebody has asked for again, nobody asks whether it is needed.
+    if addressee.when == UNWATCHED and row.tries == 0 and row.until - row.created == DAY:
+        if not waited:
+            return Again(GRACE, _WAITED)
+        if await was_told(job.owner, str(job.pk)):
+            logger.info("Delivery %s is dropped: a page was told of job %s", row.pk, job.pk)
+            return Done()
     declared = addressee in _declared(job.service)
     return await send(row, job, snapshot_of(job), addressee, declared=declared, allow=registry.conf().tell_allow)
 

@@ -25,6 +25,8 @@ _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", re.ASCII)
 
 Kind = Literal["webhook", "email", "call"]
 Ending = Literal["succeeded", "failed", "cancelled"]
+When = Literal["always", "unwatched"]
+UNWATCHED = "unwatched"
 
 
 class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,6 +39,7 @@ class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         the settings only, as `${NAME}`.
     :param template: of the e-mail; its first line is the subject.
     :param on: the ends that are told.
+    :param when: `always`, or `unwatched`: only if no page was told of that end.
     """
 
     webhook: str = ""
@@ -45,6 +48,7 @@ class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     secrets: tuple[str, ...] = ()
     template: str = TEMPLATE
     on: tuple[Ending, ...] = ("succeeded", "failed", "cancelled")
+    when: When = "always"
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.webhook, self.email, self.call))) != 1:

@@ -20,7 +20,7 @@ from channels.layers import get_channel_layer
 
 from . import registry
 from .delay import trouble
-from .politeness import topic
+from .politeness import end_topic, topic
 from .protocol import Snapshot, encode
 
 logger = logging.getLogger(__name__)
@@ -31,11 +31,15 @@ it once a process is busy with updates that nobody there watches: from some 50,0
 REJOIN = 10
 """Seconds after which the hub joins its groups again: layers forget members."""
 MARK = 30_000
-"""Milliseconds that a mark of what is watched lasts; it is made again with each rejoin."""
+"""Milliseconds that a mark of what is watched lasts; it is made again with each rejoin. That of an end lasts as
+long, once."""
 
 
 class Update(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot on its way: whose, of what, how new, its JSON, and how many lines of the journal it counts."""
+    """A snapshot on its way: whose, of what, how new, its JSON, and how many lines of the journal it counts.
+
+    `asks`: somebody is to be told of this end unless a page is, which a hub that hands it to one lets be known.
+    """
 
     owner: str
     job: str
@@ -43,6 +47,7 @@ class Update(msgspec.Struct, frozen=True, array_like=True):
     complete: bool
     body: bytes
     lines: int = 0
+    asks: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
@@ -74,15 +79,17 @@ def _group(owner: str) -> str:
     return f"prog-updates.{zlib.crc32(owner.encode()) % SHARDS}"
 
 
-async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
+async def publish(snapshots: Iterable[tuple[str, Snapshot]], *, asks: bool = False) -> None:
     """Tell everybody who watches. Never raises.
 
     :param snapshots: pairs of owner and snapshot.
+    :param asks: whether it is to be known that a page was told.
     """
     shards: dict[str, list[Update]] = defaultdict(list)
     for owner, snapshot in snapshots:
         try:
-            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, encode(snapshot), snapshot.lines)
+            body = encode(snapshot)
+            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, body, snapshot.lines, asks)
             shards[_group(owner)].append(update)
         except Exception as trouble:
             # A row that other hands wrote: it must hold up neither the other updates nor the end of its job.
@@ -118,6 +125,7 @@ class Hub:
         self._channel = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._turn = asyncio.Lock()
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def watch(self, owner: str, job: str, sink: Sink) -> bool:
         """Hand the job's updates to `sink` from now on; with an empty `job`, those of all of its owner's.
@@ -212,10 +220,14 @@ class Hub:
                 await asyncio.sleep(0.1)
 
     def _hand_out(self, message: dict[str, Any]) -> None:
+        told = []
         for update in _decode(message["updates"]):
-            for watch in ((update.owner, update.job), (update.owner, "")):
-                for sink in tuple(self._sinks.get(watch, ())):
-                    sink.deliver(update)
+            sinks = [*self._sinks.get((update.owner, update.job), ()), *self._sinks.get((update.owner, ""), ())]
+            for sink in sinks:
+                sink.deliver(update)
+            if sinks and update.asks:
+                told.append((update.owner, update.job))
+        self.tell_of_ends(told)
         for event in _decode_events(message.get("events", _NONE)):
             for subscriber in tuple(self._subscribers.get(event.topic, ())):
                 subscriber.hear(event)
@@ -231,6 +243,13 @@ class Hub:
             trouble.say(logger, "Workers do not learn who watches: %r", error)
             return ()
 
+    def tell_of_ends(self, told: Sequence[tuple[str, str]]) -> None:
+        """Let it be known, in a moment, that pages were told of ends: pairs of owner and job."""
+        if told:
+            task = asyncio.create_task(_mark_ends(told))
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
+
     async def _rejoin(self) -> None:
         while True:
             await asyncio.sleep(REJOIN)
@@ -240,6 +259,24 @@ class Hub:
                     await self._layer.group_add(group, self._channel)
                 except Exception as trouble:
                     logger.warning("The hub could not join %s: %r", group, trouble)
+
+
+async def _mark_ends(told: Sequence[tuple[str, str]]) -> None:
+    try:
+        async with asyncio.timeout(1):
+            await registry.audience().mark([end_topic(*each) for each in told], MARK)
+    except Exception as error:
+        trouble.say(logger, "Nobody learns that pages were told of ends: %r", error)
+
+
+async def was_told(owner: str, job: str) -> bool:
+    """Return whether a page was told of a job's end, lately. If that cannot be asked, none was."""
+    try:
+        async with asyncio.timeout(1):
+            return (await registry.audience().watched([end_topic(owner, job)]))[0]
+    except Exception as error:
+        trouble.say(logger, "Whether a page was told of an end cannot be asked: %r", error)
+        return False
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

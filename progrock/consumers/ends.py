@@ -60,14 +60,15 @@ class Ends:
                 yield outcome
             return
         await outbox.aschedule(deliveries)
-        await self._tell(run.owner, snapshot, run.remote)
+        await self._tell(run.owner, snapshot, run.remote, asks=outbox.asks(snapshot.service, run.tell))
         yield lease, Done()
 
     async def over(self, lease: Lease, row: Job | None) -> Outcomes:
         """Drop the entry of a job whose row is gone, or has ended: by whom, and whether they told, is not known."""
         if row is not None:
             await outbox.aschedule_of(row)
-            await self._tell(row.owner, snapshot_of(row), row.remote)
+            asks = outbox.asks(row.service, bool(row.tell))
+            await self._tell(row.owner, snapshot_of(row), row.remote, asks=asks)
         yield lease, Done()
 
     def unconfigured(self, lease: Lease, run: Run) -> Outcomes:
@@ -114,9 +115,12 @@ class Ends:
         )
         return count, made
 
-    async def _tell(self, owner: str, snapshot: Snapshot, remote: str) -> None:
-        """Tell who watches and who listens that a job has ended, and the service if it has not."""
-        await updates.publish([(owner, snapshot)])
+    async def _tell(self, owner: str, snapshot: Snapshot, remote: str, *, asks: bool) -> None:
+        """Tell who watches and who listens that a job has ended, and the service if it has not.
+
+        :param asks: whether it is to be known that a page was told.
+        """
+        await updates.publish([(owner, snapshot)], asks=asks)
         if snapshot.lines:
             await self._keep(snapshot.job)
         await self.signal(signals.finished, snapshot)

@@ -3,7 +3,7 @@
 from .limits import PROMISE_MOST, Answer, Ask, Limits
 from .memory import MemoryAudience, MemoryLimits
 from .redis import RedisAudience, RedisLimits, scripts
-from .watched import Audience, topic
+from .watched import Audience, end_topic, topic
 
 __all__ = [
     "PROMISE_MOST",
@@ -15,6 +15,7 @@ __all__ = [
     "MemoryLimits",
     "RedisAudience",
     "RedisLimits",
+    "end_topic",
     "scripts",
     "topic",
 ]

@@ -14,6 +14,11 @@ def topic(owner: str, job: str = "") -> str:
     return f"{job or 'all'} of {owner}"
 
 
+def end_topic(owner: str, job: str) -> str:
+    """Return what is marked once a page was told that a job has ended."""
+    return f"end of {job} of {owner}"
+
+
 class Audience(ABC):
     """Who is watched, as all web processes have it together."""
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from config.settings import *  # noqa: F403
-from config.settings import PROGROCK as DEMO
+from config.settings import PROGROCK as DEMO_PROGROCK
 from tests.documents import ROOT, code
 
 ROOT_URLCONF = "tests.e2e.events_page"
 PAGE = "howto/come-from-pusher.md"
-PROGROCK = {**DEMO, "MAY_SUBSCRIBE": "tests.e2e.events_page.may"}
+TOLD = "told.txt"
+DEMO: dict[str, Any] = {**DEMO_PROGROCK}
+SERVICES = {
+    "synth": {**DEMO["SERVICES"]["synth"], "TELL": [{"call": "tests.e2e.events_page.ended", "when": "unwatched"}]}
+}
+PROGROCK = {**DEMO, "SERVICES": SERVICES, "MAY_SUBSCRIBE": "tests.e2e.events_page.may"}
 
 
 def blocks(language: str) -> str:
@@ -33,6 +40,12 @@ def desk() -> dict[str, Any]:
     scope: dict[str, Any] = {}
     exec(code(PAGE, "desk"), scope)
     return scope
+
+
+def ended(snapshot: Any, delivery: str) -> None:
+    """Write down of which job we are told, in a worker."""
+    with (Path(os.environ["VAR_DIR"]) / TOLD).open("a") as file:
+        file.write(f"{snapshot.job}\n")
 
 
 def enter(request: HttpRequest, name: str) -> HttpResponse:

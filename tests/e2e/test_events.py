@@ -6,15 +6,18 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
 from tests.e2e.conftest import Client, connect
+from tests.e2e.events_page import TOLD
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
+from tests.until import until
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,7 @@ def server(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def elsewhere(server: ServerProcess, *lines: str) -> Any:
     """Do something in a process of its own, and return what it says."""
     head = (
+        "import json",
         "from progrock import events, jobs",
         "from django.contrib.auth.models import User",
         "ada, bob = (User.objects.get(username=name) for name in ('ada', 'bob'))",
@@ -79,7 +83,7 @@ async def refuse(route: WebSocketRoute) -> None:
 
 
 async def test_a_page_hears_another_process(context: BrowserContext, server: ServerProcess) -> None:
-    """A Pusher's page, by websocket and by stream; and toasts, on whatever page is open."""
+    """A page as of Pusher, by websocket and by stream; toasts on another; and who has none open is told otherwise."""
     (await enter(server, "bob")).connection.transport.abort()
     by_socket, by_stream, toasts = [await context.new_page() for _ in range(3)]
     await by_stream.route_web_socket(re.compile("/prog/"), refuse)
@@ -90,14 +94,15 @@ async def test_a_page_hears_another_process(context: BrowserContext, server: Ser
             await expect(page.locator("li", has_text=words)).to_have_count(1, timeout=15_000)
     await toasts.goto(f"{server.url}/page/?of=toasts")
     await expect(toasts.locator("prog-rock-toasts[src]")).to_be_attached()
-    elsewhere(
+    mine, theirs = elsewhere(
         server,
         "from tests.e2e.events_page import desk",
         "ordered = desk()['ordered']",
         "ordered(7, bob)",
         "ordered(8, ada)",
-        "jobs.start('synth', {'mode': 'clock', 'length': 0.6}, owner=f'user:{ada.pk}')",
-        "jobs.start('synth', {'mode': 'clock', 'length': 0.6}, owner=f'user:{bob.pk}')",
+        "mine = jobs.start('synth', {'mode': 'clock', 'length': 0.6}, owner=f'user:{ada.pk}').job",
+        "theirs = jobs.start('synth', {'mode': 'clock', 'length': 0.9}, owner=f'user:{bob.pk}').job",
+        "print(json.dumps([mine, theirs]))",
     )
     for page in (by_socket, by_stream):
         await expect(page.locator("li", has_text="order 8")).to_have_count(1, timeout=10_000)
@@ -106,3 +111,7 @@ async def test_a_page_hears_another_process(context: BrowserContext, server: Ser
     toast = toasts.locator("prog-rock-toasts [part~=toast]")
     await expect(toast).to_contain_text("Done", timeout=20_000)
     await expect(toast).to_have_count(1)
+    # Told otherwise is only who had no page: it ended later, and is told by now.
+    told = Path(server.environment["VAR_DIR"]) / TOLD
+    await until(lambda: told.exists() and theirs in told.read_text(), within=30)
+    assert mine not in told.read_text()

@@ -74,10 +74,10 @@ def place() -> None:
     async def update(self: Writes, rows: QuerySet[Any], **changes: Any) -> int:
         return await around(_move(changes), plain_update)(self, rows, **changes)
 
-    async def publish(snapshots: Iterable[tuple[str, Snapshot]]) -> None:
+    async def publish(snapshots: Iterable[tuple[str, Snapshot]], *, asks: bool = False) -> None:
         told = list(snapshots)
         end = any(snapshot.complete for _, snapshot in told)
-        await (around("tell-end", plain_publish)(told) if end else plain_publish(told))
+        await (around("tell-end", plain_publish)(told, asks=asks) if end else plain_publish(told, asks=asks))
 
     Writes.update = update  # type: ignore[method-assign]
     jobs._create = around("row", jobs._create)  # type: ignore[assignment]
