@@ -69,10 +69,12 @@ class Feed:
     """The watches of one client. A sink of its process' hub.
 
     :param owner: for whom the client speaks.
+    :param says: whether the client says itself what it has taken in.
     """
 
-    def __init__(self, owner: str) -> None:
+    def __init__(self, owner: str, *, says: bool = False) -> None:
         self.owner = owner
+        self._says = says
         self.turn = asyncio.Lock()
         """To be held from reading until what was read is sent, if there is more than one who sends."""
         self._watches: set[str] = set()
@@ -152,13 +154,14 @@ class Feed:
         if ALL not in self._watches and len(self._watches) >= WATCHES_MOST:
             raise TooMany(f"Expected at most {WATCHES_MOST} watches at once, got one more.")
 
-    def deliver(self, update: Update) -> None:
+    def deliver(self, update: Update) -> bool:
         """Take an update from the hub."""
         waiting = self._waiting.get(update.job)
         if update.job in self._ended or (waiting is not None and waiting.seq >= update.seq):
-            return
+            return not self._says
         self._waiting[update.job] = update
         self._news.set()
+        return not self._says
 
     async def news(self, within: float | None = None) -> bool:
         """Wait until there is something to fetch, and it is time to.

@@ -38,7 +38,7 @@ long, once."""
 class Update(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot on its way: whose, of what, how new, its JSON, and how many lines of the journal it counts.
 
-    `asks`: somebody is to be told of this end unless a page is, which a hub that hands it to one lets be known.
+    `asks`: somebody is to be told of this end unless a page is, which is to be known.
     """
 
     owner: str
@@ -58,9 +58,9 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sink(Protocol):
-    """What a hub hands updates to. Must not block."""
+    """What a hub hands updates to. Must not block. Returns whether its client counts as told: not if it will say so."""
 
-    def deliver(self, update: Update) -> None: ...
+    def deliver(self, update: Update) -> bool: ...
 
 
 class Subscriber(Protocol):
@@ -223,9 +223,8 @@ class Hub:
         told = []
         for update in _decode(message["updates"]):
             sinks = [*self._sinks.get((update.owner, update.job), ()), *self._sinks.get((update.owner, ""), ())]
-            for sink in sinks:
-                sink.deliver(update)
-            if sinks and update.asks:
+            counts = [sink.deliver(update) for sink in sinks]
+            if update.asks and any(counts):
                 told.append((update.owner, update.job))
         self.tell_of_ends(told)
         for event in _decode_events(message.get("events", _NONE)):

@@ -11,8 +11,9 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[Update] = []
 
-    def deliver(self, update: Update) -> None:
+    def deliver(self, update: Update) -> bool:
         self.heard.append(update)
+        return True
 
     @property
     def jobs(self) -> list[str]:

@@ -162,9 +162,9 @@ async def test_a_layer_that_is_away_stops_nobody(
 
 async def test_a_sink_may_leave_while_it_is_told(hub: Hub) -> None:
     class Leaving(Ear):
-        def deliver(self, update: Update) -> None:
-            super().deliver(update)
+        def deliver(self, update: Update) -> bool:
             hub._sinks["me", "a"].discard(self)
+            return super().deliver(update)
 
     ears = [Leaving(), Leaving(), Ear()]
     for ear in ears:

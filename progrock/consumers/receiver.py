@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +15,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from .. import jobs, registry
 from ..access import owner_of_scope
 from ..exceptions import BadFrame, NotFound, Refused, TooMany
-from ..feed import Answer, Feed, frames
+from ..feed import Answer, Feed, Fresh, frames
 from ..protocol import (
     Ack,
     Action,
@@ -37,6 +38,7 @@ from ..protocol import (
     subscribed_frame,
     with_ack,
 )
+from ..updates import hub
 from .unread import MOST, Unread
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ PATIENCE = 30.0
 """Seconds that a client has to read what it was sent, if that is much: a phone in a tunnel comes back within them."""
 SEND_MOST = 10.0
 """Seconds that the server may need to take a frame, where it waits for the client: longer, and nobody is there."""
+ENDS_MOST = 64
+"""How many answers are awaited from a client that is to say that it was told of ends."""
 SLOW_PACE = 1.0
 """Seconds between two sendings to a client that may be behind and does not say."""
 
@@ -94,6 +98,8 @@ class Receiver(AsyncWebsocketConsumer):
         self._following: asyncio.Task[None] | None = None
         self._unread = Unread(asyncio.get_running_loop().time())
         self._acked = asyncio.Event()
+        # By the number to repeat, the ends of which it is to be known that this client was told.
+        self._ends: dict[int, list[str]] = {}
         self._whose = ""
         self._given_up = False
         # Since when a frame is being sent, and who looks whether that takes too long.
@@ -121,7 +127,7 @@ class Receiver(AsyncWebsocketConsumer):
             await self._feed.aclose()
 
     async def connect(self) -> None:
-        self._feed = Feed(await owner_of_scope(self.scope))
+        self._feed = Feed(await owner_of_scope(self.scope), says=True)
         await self.accept()
         if not self._room_for_a_socket():
             # Not before it is accepted: a browser would not tell its page why it was not.
@@ -246,6 +252,7 @@ class Receiver(AsyncWebsocketConsumer):
             case Ack():
                 self._unread.ack(action.ack)
                 self._acked.set()
+                hub().tell_of_ends([(self._feed.owner, job) for job in self._ends.pop(action.ack, ())])
         return None
 
     async def _start(self, action: Start) -> Answer:
@@ -285,11 +292,25 @@ class Receiver(AsyncWebsocketConsumer):
                         await self._let_read()
                     async with feed.turn:
                         fresh = await feed.fetch()
-                        for frame in (*feed.events.take(), *frames(fresh)):
+                        for frame in feed.events.take():
                             await self._say(with_ack(frame, self._unread.ask()))
+                        await self._tell(fresh)
         except Exception as trouble:
             # The server knows that the client is gone, and is about to say so.
             logger.debug("Could not send to %s: %r", feed.owner, trouble)
+
+    async def _tell(self, fresh: Sequence[Fresh]) -> None:
+        """Send what is new; who is sent an end of which that is to be known is asked to say so, with the last frame."""
+        ends = [each.update.job for each in fresh if each.update.asks]
+        told = list(frames(fresh))
+        for frame in told:
+            asks = bool(ends) and frame is told[-1]
+            number = self._unread.ask(now=asks)
+            if asks and number is not None:
+                self._ends[number] = ends
+                if len(self._ends) > ENDS_MOST:
+                    del self._ends[next(iter(self._ends))]
+            await self._say(with_ack(frame, number))
 
     async def _let_read(self) -> None:
         """Give the client time to read what it was sent; send it away if it does not."""

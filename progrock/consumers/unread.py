@@ -60,9 +60,12 @@ class Unread:
         """How many it may not have read."""
         return self._sent - self._read
 
-    def ask(self) -> int | None:
-        """Return the number for a client to repeat, if it is time to ask."""
-        if self._sent - self._asked < ASK:
+    def ask(self, *, now: bool = False) -> int | None:
+        """Return the number for a client to repeat, if it is time to ask.
+
+        :param now: whether it is, however little was sent.
+        """
+        if self._sent - self._asked < ASK and not now:
             return None
         self._asked = self._sent
         number = secrets.randbits(48)

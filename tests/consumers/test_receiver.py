@@ -21,7 +21,7 @@ from progrock.protocol import Snapshot, State, encode
 from progrock.schema import protocol
 from progrock.step import Reading
 from progrock.subscriptions import BYTES_MOST
-from progrock.updates import Update, hub, publish
+from progrock.updates import Update, hub, publish, was_told
 from tests.conftest import until
 from tests.scripted import Remote
 
@@ -493,3 +493,37 @@ async def test_events_that_nobody_reads_do_not_pile_up(socket: Socket) -> None:
     assert told == sorted(told)
     assert len(told) < 200
     assert socket.closed is None
+
+
+async def test_an_end_that_somebody_asks_after_counts_once_the_client_has_taken_it_in(socket: Socket) -> None:
+    owner = socket.feed.owner
+    socket.say({"action": "list"})
+    await socket.hear("jobs")
+    ends = [Snapshot(job, "s", "t", State.SUCCEEDED, created=0, seq=1) for job in ("a", "b")]
+    await publish([(owner, ends[0])])
+    assert "ack" not in await socket.hear("update")
+    for owned in ((owner, ends[1]), ("somebody else", ends[1])):
+        await publish([owned], asks=True)
+    number = (await socket.hear("update", 2))["ack"]
+    for wrong in (number - 1, 0):
+        socket.say({"action": "ack", "ack": wrong})
+    socket.say({"action": "ping"})
+    await socket.hear("pong")
+    await asyncio.gather(*hub()._noting)
+    assert not await was_told(owner, "b")
+    socket.say({"action": "ack", "ack": number})
+    await until(lambda: was_told(owner, "b"))
+    assert not any([await was_told(owner, "a"), await was_told("somebody else", "b")])
+    assert socket.consumer._ends == {}
+
+
+async def test_who_never_says_so_is_not_waited_for_by_many(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "ENDS_MOST", 3)
+    monkeypatch.setattr("progrock.feed.PACE", 0)
+    socket.say({"action": "list"})
+    await socket.hear("jobs")
+    for n in range(10):
+        end = Snapshot(str(n), "s", "t", State.SUCCEEDED, created=0, seq=1)
+        await publish([(socket.feed.owner, end)], asks=True)
+        await socket.hear("update", n + 1)
+    assert list(socket.consumer._ends.values()) == [["7"], ["8"], ["9"]]
