@@ -10,6 +10,10 @@ export async function run(): Promise<Snapshot['state'] | null> {
     const { lines, reset, resume } = (event as CustomEvent<Lines>).detail;
     console.log(lines.map((line: Line) => `${line.n} ${line.text}`), reset, resume === 'recovered');
   });
+  await client.subscribe('me');
+  const over = new AbortController();
+  client.on('me', 'paid', ({ amount }) => console.log(amount), { signal: over.signal });
+  client.unsubscribe('me');
   const { state, again }: Connected = client.connection;
   console.log(state === 'open', again);
   let last: Snapshot | null = null;
