@@ -64,7 +64,7 @@ const who = () =>
  * `reason`: why there will be none); `snapshot`, whose detail is the Snapshot; `lines`, before the snapshot that
  * counts them, whose detail is `{job, lines, reset, resume}`: the new ones, and whether those from before are void;
  * `jobs`, after a list was answered, also to a question of the client's own, whose detail is the Snapshots in it;
- * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job; `event`, whose detail is
+ * `refused`, whose detail is `{job, code, message}`, or with `channel`: the server will not let us watch that; `event`, whose detail is
  * `{channel, event, data}`: somebody's word to a channel that is subscribed to.
  */
 export class ProgRock extends EventTarget {
@@ -255,16 +255,14 @@ export class ProgRock extends EventTarget {
 
   /**
    * Hear the events of a channel until `unsubscribe`, over reconnects: `me`, the id of a job of mine, or a name that the
-   * site lets me hear. Resolves once they come; a refusal is also a warning on the console.
+   * site lets me hear. Resolves once they come; what else comes of it is told by `refused`.
    *
    * @param {string} channel
    * @returns {Promise<void>}
    */
   subscribe(channel) {
     this.#channels.set(channel, (this.#channels.get(channel) ?? 0) + 1);
-    const answer = this.#join(channel);
-    answer.catch((error) => console.warn('ProgRock:', error));
-    return answer;
+    return this.#join(channel);
   }
 
   /**
@@ -342,15 +340,17 @@ export class ProgRock extends EventTarget {
   /** @param {string} channel @returns {Promise<void>} */
   #join(channel) {
     const answer = this.#questions.find('subscribe', channel)?.answer ?? this.#ask({ action: 'subscribe', channel });
-    answer.catch(({ code }) => code === 'unavailable' && (this.#rejoin = this.#next()));
+    answer.catch(({ code, message }) => {
+      if (code === 'unavailable') this.#rejoin = this.#next();
+      else if (code !== 'closed') this.dispatchEvent(new CustomEvent('refused', { detail: { channel, code, message } }));
+    });
     return answer;
   }
 
   /** Ask for the opposite. @param {string} action @param {{job?: string, channel?: string}} about */
   #undo(action, about) {
-    const question = this.#questions.find(action, about.channel ?? about.job);
-    const error = new ProgRockError('closed', 'Nobody watches this any more.');
-    this.#questions.abandon(({ ref }) => ref === question?.frame.ref, error);
+    const asked = this.#questions.find(action, about.channel ?? about.job)?.frame;
+    this.#questions.abandon((frame) => frame === asked, new ProgRockError('closed', 'Nobody watches this any more.'));
     this.#connection.send({ action: `un${action}`, ...about });
   }
 

@@ -181,8 +181,10 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
     soon ??= setTimeout(look, TOGETHER);
   };
 
+  const hears = () => [...channels.keys()].map((channel) => `&channel=${encodeURIComponent(channel)}`).join('');
+
   const listen = () => {
-    const wish = [listing, ...[...watched.keys()].sort(), ...channels.keys()].join();
+    const wish = [listing, ...[...watched.keys()].sort(), hears()].join();
     if (wish === live || soon || over.signal.aborted) return;
     hush();
     live = wish;
@@ -191,8 +193,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
 
   /** @param {new (url: string) => EventSource} Source */
   const open = (Source) => {
-    const hear = [...channels.keys()].map((channel) => `&channel=${encodeURIComponent(channel)}`);
-    const source = new Source(new URL(updates(watched.keys(), listing) + hear.join(''), base).href);
+    const source = new Source(new URL(updates(watched.keys(), listing) + hears(), base).href);
     const limit = setTimeout(() => mute && end({ mute }), FIRST);
     let spoke = false;
     source.onmessage = ({ data }) => {

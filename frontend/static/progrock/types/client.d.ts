@@ -4,7 +4,7 @@ export { ProgRockError };
  * `reason`: why there will be none); `snapshot`, whose detail is the Snapshot; `lines`, before the snapshot that
  * counts them, whose detail is `{job, lines, reset, resume}`: the new ones, and whether those from before are void;
  * `jobs`, after a list was answered, also to a question of the client's own, whose detail is the Snapshots in it;
- * `refused`, whose detail is `{job, code, message}`: the server will not let us watch that job; `event`, whose detail is
+ * `refused`, whose detail is `{job, code, message}`, or with `channel`: the server will not let us watch that; `event`, whose detail is
  * `{channel, event, data}`: somebody's word to a channel that is subscribed to.
  */
 export class ProgRock extends EventTarget {
@@ -102,7 +102,7 @@ export class ProgRock extends EventTarget {
     list(): Promise<Snapshot[]>;
     /**
      * Hear the events of a channel until `unsubscribe`, over reconnects: `me`, the id of a job of mine, or a name that the
-     * site lets me hear. Resolves once they come; a refusal is also a warning on the console.
+     * site lets me hear. Resolves once they come; what else comes of it is told by `refused`.
      *
      * @param {string} channel
      * @returns {Promise<void>}
