@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import views
+from .fragments import shown
 from .http.jobs import all_jobs, cancel_job, one_job, result_of_job, retry_job
 from .http.openapi import description
 from .http.report import report_of_job, tracked
@@ -19,6 +20,7 @@ urlpatterns = [
     path("jobs/<uuid:job>/file", views.file, name="file"),
     path("jobs/<str:job>/report", report_of_job, name="report"),
     path("jobs/<str:job>/stream", one_stream, name="stream"),
+    path("jobs/<str:job>/fragments", shown, name="fragments"),
     path("tracked/", tracked, name="tracked"),
     path("updates", all_updates, name="updates"),
     path("openapi.json", description, name="openapi"),

@@ -103,6 +103,13 @@ _CHANNELS = _in(
     explode=True,
     style="form",
 )
+_ROWS_AFTER = _in(
+    "query",
+    "after",
+    "The cursor, as the last answer or event had it.",
+    {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,10})?$"},
+)
+_SHOW = _in("query", "show", "The template and the mode, as a page of the site has signed them.", _TEXT_SCHEMA)
 _PAGE_OR = {_HTML: _TEXT_SCHEMA}
 
 ROUTES: dict[str, dict[str, Operation]] = {
@@ -187,6 +194,18 @@ ROUTES: dict[str, dict[str, Operation]] = {
             },
             (400, 404, 429, 503),
             (_AFTER, _LAST),
+        )
+    },
+    "/jobs/{job}/fragments": {
+        "get": Operation(
+            "Give the lines of a job's journal as HTML: those behind the cursor, or a stream of them.",
+            {
+                200: ("Rows.", {_HTML: _TEXT_SCHEMA, EVENTS: _EVENTS}),
+                204: ("There is nothing new; of a stream: you have it all.", None),
+                286: ("The last rows: do not come back.", {_HTML: _TEXT_SCHEMA}),
+            },
+            (400, 404, 429, 503),
+            (_ROWS_AFTER, _SHOW, _WAIT, _PREFER, _LAST),
         )
     },
     "/jobs/{job}/report": {
