@@ -56,13 +56,17 @@ class FragmentsView(View):
         """Answer, refusals as problems."""
         return route(GET=self.get)(request, **parts)
 
-    async def get(self, request: HttpRequest, job: str) -> HttpResponseBase:
-        """Answer with the rows behind the cursor, or a stream of them if that is asked for."""
-        shown = self.rows(request, jobs.key_of(job))
+    async def get(self, request: HttpRequest, **parts: str) -> HttpResponseBase:
+        """Answer with the rows behind the cursor, or a stream of them if that is asked for.
+
+        :param parts: of the address: `job`.
+        """
+        job = jobs.key_of(parts["job"])
+        shown = self.rows(request, job)
         owner = await asked.owner(request)
         if request.get_preferred_type(["text/html", MEDIA_TYPE]) == MEDIA_TYPE:
-            return await self._stream(request, owner, job, shown)
-        return await self._poll(request, owner, job, shown)
+            return await self.stream(request, owner, job, shown)
+        return await self.poll(request, owner, job, shown)
 
     def rows(self, request: HttpRequest, job: str) -> Rows:
         """Return how the job is shown.
@@ -80,12 +84,13 @@ class FragmentsView(View):
         # In a thread: a project's own template may well ask the database.
         return await sync_to_async(shown.each)(job, lines, self.context) if lines else []
 
-    async def _poll(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponseBase:
+    async def poll(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponse:
+        """Answer with the rows behind the cursor of the query."""
         before = of_query(request)
         within, applied = asked.wait(request)
         answer = await waiting.answer(owner, job, before.seq or None, lambda each: each.lines > before.n, within)
         new = answered(answer, before)
-        made = await self.rendered(shown, answer.snapshot.job, new.lines)
+        made = await self.rendered(shown, job, new.lines)
         over = answer.snapshot.complete and not new.behind
         headers = {"Preference-Applied": applied} if applied else {}
         if not over:
@@ -100,7 +105,14 @@ class FragmentsView(View):
         body = shown.together(made) + (_held(request, new.cursor) if status != 204 else "")
         return HttpResponse(body, status=status, headers=headers)
 
-    async def _stream(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponseBase:
+    async def stream(
+        self, request: HttpRequest, owner: str, job: str, shown: Rows, *, together: bool = True
+    ) -> HttpResponseBase:
+        """Answer with a stream of rows.
+
+        :param together: whether who comes without a cursor is told all rows so far at once: not every client keeps the
+            one that it was given, and may have a page full of rows.
+        """
         returned = of_event(request)
         before = of_query(request) if returned is None else returned
         snapshot = await jobs.aget(job, owner=owner)
@@ -109,16 +121,17 @@ class FragmentsView(View):
             return HttpResponse(status=204)
         # A template that is missing is found out before the answer has begun.
         await sync_to_async(shown.found)()
-        return sent(request, owner, lambda feed: self._events(feed, snapshot.job, before, shown))
+        return sent(request, owner, lambda feed: self._events(feed, job, before, shown, together))
 
-    async def _events(self, feed: Feed, job: str, before: Cursor, shown: Rows) -> AsyncGenerator[str, None]:
+    async def _events(
+        self, feed: Feed, job: str, before: Cursor, shown: Rows, together: bool
+    ) -> AsyncGenerator[str, None]:
         answer = await feed.watch(job, before.seq or None)
         new, complete = answered(answer, before), answer.snapshot.complete
-        # Who comes without a cursor may have a page full of rows, since not every client keeps the one it was given.
         anew = before == NOTHING
         while True:
             if anew and new.lines:
-                new, anew = new._replace(whole=True), False
+                new, anew = new._replace(whole=together), False
             made = await self.rendered(shown, job, new.lines)
             for text in told(new, before, made, shown):
                 yield text

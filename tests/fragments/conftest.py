@@ -33,7 +33,7 @@ EVIL = "<script>alert(1)</script>\r\n\r\nevent: close\rdata: x\n\n"
 
 @pytest.fixture(autouse=True)
 def templates() -> Iterator[None]:
-    declared = deepcopy(settings.TEMPLATES)
+    declared: Any = deepcopy(settings.TEMPLATES)
     declared[0]["DIRS"].append(Path(__file__).parent / "templates")
     with override_settings(TEMPLATES=declared):
         yield

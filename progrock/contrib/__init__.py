@@ -1,0 +1,1 @@
+"""What ProgRock is to those who come from something else: each package takes the place of another project."""
