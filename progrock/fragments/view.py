@@ -110,8 +110,8 @@ class FragmentsView(View):
     ) -> HttpResponseBase:
         """Answer with a stream of rows.
 
-        :param together: whether who comes without a cursor is told all rows so far at once: not every client keeps the
-            one that it was given, and may have a page full of rows.
+        :param together: whether a reader knows what to do with all rows at once. Who comes without a cursor is told so:
+            not every client keeps the one that it was given, and its page may be full of rows.
         """
         returned = of_event(request)
         before = of_query(request) if returned is None else returned
@@ -130,8 +130,10 @@ class FragmentsView(View):
         new, complete = answered(answer, before), answer.snapshot.complete
         anew = before == NOTHING
         while True:
-            if anew and new.lines:
-                new, anew = new._replace(whole=together), False
+            if not together:
+                new = new._replace(lines=[line for line in new.lines if line.n > before.n], whole=False)
+            elif anew and new.lines:
+                new, anew = new._replace(whole=True), False
             made = await self.rendered(shown, job, new.lines)
             for text in told(new, before, made, shown):
                 yield text

@@ -62,7 +62,8 @@ def fragments(
         return _feed(name, f"#{target}", url, rows, every, NOTHING)
     snapshot, lines = _so_far(context, job)
     made = rows.each(key, lines)
-    kept = format_html("<{0} id={1}>{2}</{0}>", element, SafeString(f'"{name}"'), mark_safe(rows.together(made)))  # noqa: S308 (templates have escaped it)
+    text = mark_safe(rows.together(made))  # noqa: S308 (the template has escaped what there was to)
+    kept = format_html('<{0} id="{1}">{2}</{0}>', element, name, text)
     if snapshot is not None and snapshot.complete and (lines or not snapshot.lines):
         return kept
     cursor = Cursor(snapshot.seq, lines[-1].n) if snapshot is not None and lines else NOTHING

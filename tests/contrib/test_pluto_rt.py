@@ -7,6 +7,7 @@ import gc
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import aclosing
 from html import unescape
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from django.core.signing import Signer
 from django.http import HttpResponse
 from django.template import engines
 from django.test import AsyncClient, override_settings
-from django.urls import include, path, reverse
+from django.urls import NoReverseMatch, include, path, reverse
 
 from progrock import jobs, registry
 from progrock.contrib.pluto_rt.ops import Queue, get_rt_queue_handle, job_of
@@ -187,6 +188,26 @@ async def test_a_stream_has_the_events_of_pluto_rt(
     assert events[0].data.endswith(rows(3, 3) + rows(2, 2) + rows(1, 1))
 
 
+async def test_a_stream_that_breaks_off_goes_on_behind_its_last_row(name: str, visitor: AsyncClient) -> None:
+    pushed(name, 1, 9).complete()
+    await asked(visitor, at("polling", name) + "?index=8", rows(9, 9), 286)
+    data, cursor = "", ""
+    for _ in range(20):
+        headers = {"accept": EVENTS} | ({"last-event-id": cursor} if cursor else {})
+        response: Any = await visitor.get(at("sse", name), headers=headers)
+        taken = []
+        async with aclosing(told(response)) as events:
+            async for event in events:
+                taken.append(event.kind)
+                data += event.data
+                cursor = event.id or cursor
+                if len(taken) == 2:
+                    break
+        if "close" in taken:
+            break
+    assert data == rows(1, 9)
+
+
 async def test_a_queue_is_that_of_who_came_first(name: str, visitor: AsyncClient) -> None:
     pushed(name, 1, 1)
     await asked(visitor, at("polling", name) + "?index=0", rows(1, 1), 200)
@@ -214,6 +235,9 @@ async def test_a_queue_may_be_somebodys_from_the_beginning(name: str, visitor: A
 async def test_nobody_names_a_queue_or_a_template(name: str, visitor: AsyncClient) -> None:
     pushed(name, 1, 1)
     queue, template = at("polling", name).split("/")[-2:]
+    for nothing in ("", None):
+        with pytest.raises(NoReverseMatch):
+            reverse("pluto_rt:sse", args=[name, nothing])
     plain = Signer(salt="guessed").sign_object(name)
     for path_to in (
         f"{name}/{template}",

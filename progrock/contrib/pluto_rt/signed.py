@@ -12,7 +12,13 @@ class _Signed:
     regex = r"[\w.:=-]{1,2000}"
     salt = "progrock.contrib.pluto_rt"
 
-    def to_url(self, value: str) -> str:
+    def to_url(self, value: object) -> str:
+        """Return the text, signed.
+
+        :raises ValueError: if there is none, as where a page has not been given a name: there is no address then.
+        """
+        if not value:
+            raise ValueError(f"expected a name, got {value!r}")
         return signing.Signer(salt=self.salt).sign_object(str(value))
 
     def to_python(self, value: str) -> str:
