@@ -53,6 +53,7 @@ _rows["OPTIONS"]["loaders"] = [
         "django.template.loaders.locmem.Loader",
         {
             "imports/row.html": block("row"),
+            "imports/tr.html": '<tr id="{{ id }}"><td>{{ line.text }}</td><td>{{ line.data.file }}</td></tr>',
             "pluto_rt/item.html": '<li class="{{ item.status }}">{{ item.msg }}</li>',
         },
     ),
@@ -82,6 +83,11 @@ def page(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("job") or push.create("Import", owner=request).job
     arguments = "every=1" if way.startswith("poll") else "mode='newest'" if way.endswith("newest") else ""
     source = block("plain") if way == "plain" else block("page").replace('element="ol"', f'element="ol" {arguments}')
+    if way.endswith("table"):
+        table = '<table><tbody id="mine"></tbody></table>'
+        source = re.sub(
+            r"\{% fragments .*", f"{table}{{% fragments job 'imports/tr.html' target='mine' {arguments} %}}", source
+        )
     version = "1" if "-1" in way else "2"
     source = source.replace("/static/htmx.min.js", f"/files/htmx-{version}.js")
     source = source.replace("/static/sse.min.js", f"/files/sse-{version}.js")
@@ -114,7 +120,7 @@ def say(request: HttpRequest) -> HttpResponse:
 def queue(request: HttpRequest) -> HttpResponse:
     """A page as those of pluto-rt's demo: it begins something in the background, and shows what that pushes."""
     name = f"listqueue_{uuid.uuid4()}"
-    threading.Thread(target=_work, args=(name, int(request.GET.get("count", 8)))).start()
+    threading.Thread(target=_work, args=(name, int(request.GET.get("count", 5)))).start()
     context = {
         "queue_name": name,
         "mode": request.GET.get("mode", "normal"),
