@@ -103,7 +103,8 @@ def _known(job: Job) -> Job | None:
         return row
     row = primary().filter(pk=job.pk).first()
     if row is not None and (row.owner, row.service) != (job.owner, job.service):
-        raise NotFound(f"Expected an id that is new, or that of a tracked job of {job.owner!a}, got {job.pk}.")
+        # Whose it is, or would be, is a token, which is nobody's business.
+        raise NotFound(f"Expected an id that is new, or that of a tracked job of this owner, got {job.pk}.")
     return row
 
 

@@ -198,7 +198,7 @@ async def test_the_same_id_or_key_is_the_same_job() -> None:
     async with again as same:
         same.report(1)
     assert again.id == job.id
-    with pytest.raises(NotFound, match="a tracked job of 'other'"):
+    with pytest.raises(NotFound, match="a tracked job of this owner"):
         async with progrock.track("Import", owner="other", job=job.id):
             raise AssertionError("expected to be refused")
 
