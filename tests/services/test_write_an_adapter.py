@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from progrock.conf import parse
+from progrock.conf import BUILT_IN, parse
 from progrock.protocol import State
 from progrock.testing import AdapterContract, TroubleContract
 from tests.documents import code
@@ -46,7 +46,7 @@ def test_the_adapter_keeps_the_contract(yours: dict[str, Any], case: str, test: 
 async def test_a_job_runs_with_it(
     yours: dict[str, Any], process: SynthProcess, transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (declared,) = parse(yours["PROGROCK"]).services.values()
+    (declared,) = (each for name, each in parse(yours["PROGROCK"]).services.items() if name not in BUILT_IN)
     assert declared.backend == "yours.Studio"
     monkeypatch.setattr("tests.services.test_write_an_adapter.Studio", yours["Studio"], raising=False)
     async with playing(process, f"{__name__}.Studio", {}, {}) as site:
