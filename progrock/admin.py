@@ -42,7 +42,7 @@ class JobAdmin(ReadOnly, JobModelAdmin):
     exclude = ["tell"]  # in the query of a webhook's URL a token may be
     list_display = ["title", "service", "state", "message", "attempt", "owner", "created", "finished"]
     list_filter = ["state", "service"]
-    search_fields = ["id", "title", "owner", "remote"]
+    search_fields = ["id", "title", "owner", "remote", "parent__id"]
     date_hierarchy = "created"
     actions = ["cancel", "retry"]
 

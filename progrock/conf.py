@@ -102,7 +102,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param services: by name; those that are built in are among them.
     :param default_service: what a start without a service starts; the only service, if there is one.
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
-    :param max_unfinished: how many unfinished jobs an owner may have.
+    :param max_unfinished: how many unfinished jobs an owner may have; children do not count.
     :param max_sockets: how many websockets an owner may have on one web process; those of an address who have no
         session, ten times as many.
     :param keep_days: how long jobs are kept after their end; None is for ever.

@@ -33,7 +33,7 @@ _FRAME_MOST = 512 * 1024
 _SURE = 50
 """So many lines are never too long for a frame."""
 ALL = ""
-"""The watch on all jobs of the owner's."""
+"""The watch on all jobs of the owner's, but for children: a group of a thousand is one line of a list."""
 RECENT = 15_000
 """Milliseconds for which it is of interest that a client was told of an end, when it came only after it."""
 
@@ -78,6 +78,7 @@ class Feed:
         self.turn = asyncio.Lock()
         """To be held from reading until what was read is sent, if there is more than one who sends."""
         self._watches: set[str] = set()
+        self._named: set[str] = set()
         self._waiting: dict[str, Update] = {}
         # What the client has: the seq of each job's newest snapshot, and of its newest line, and that line's number.
         self._seqs: dict[str, int] = {}
@@ -98,6 +99,7 @@ class Feed:
         :raises Unavailable: if the database is away.
         """
         before = job in self._watches
+        self._named.add(job)
         new = await self._join(job)
         try:
             snapshot = await jobs.aget(job, owner=self.owner)
@@ -139,6 +141,7 @@ class Feed:
     async def unwatch(self, job: str) -> None:
         """Undo a watch."""
         self._journals.pop(job, None)
+        self._named.discard(job)
         if ALL not in self._watches or job == ALL:
             self._seqs.pop(job, None)
             self._waiting.pop(job, None)
@@ -156,6 +159,8 @@ class Feed:
 
     def deliver(self, update: Update) -> bool:
         """Take an update from the hub."""
+        if update.child and update.job not in self._named:
+            return False
         waiting = self._waiting.get(update.job)
         if update.job in self._ended or (waiting is not None and waiting.seq >= update.seq):
             return not self._says

@@ -35,6 +35,7 @@ _PARAMS_MOST = 8_192
 _KEY_MOST = 120
 _OWNER_MOST = 120
 _TITLE_MOST = 200
+_WEIGHT_MOST = 1_000_000_000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,6 +53,8 @@ async def astart(
     key: str | None = None,
     deadline: int | None = None,
     tell: Sequence[Mapping[str, Any]] = (),
+    parent: str | uuid.UUID | None = None,
+    weight: float = 1.0,
 ) -> Snapshot:
     """Start a job. In a transaction, it is on its way once that is committed.
 
@@ -62,16 +65,20 @@ async def astart(
     :param deadline: milliseconds that the job may take; None is what the service's policy says.
     :param tell: who is told when it ends, beside those of the settings; each as :class:`~progrock.tell.Addressee`, with
         `webhook` or `email`.
+    :param parent: the unfinished job of the same owner's that this one is a child of, most often a group.
+    :param weight: how much it counts there, 0 or more.
     :returns: the job's snapshot, pending, or as it stands if the key was known.
     :raises UnknownService: if there is none of that name.
     :raises InvalidParams: if the service does not take these parameters.
-    :raises Invalid: if owner, key, deadline or tell cannot be one.
+    :raises Invalid: if owner, key, deadline, tell or weight cannot be one, or the parent is over.
+    :raises NotFound: if there is no such parent, or it is somebody else's.
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
     check_owner(owner)
     check_key(key)
     check_deadline(deadline)
+    above = parent_of(parent, weight)
     told = addressees(tell)
     if key is not None and (known := await afind(key, owner=owner)):
         return known
@@ -80,6 +87,7 @@ async def astart(
     cleaned = _plain(adapter.clean(params or {}))
     title = title_of(adapter.title(cleaned))
     job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline, tell=told)
+    job.parent_id, job.weight = above, weight
     try:
         return await _create(job)
     except IntegrityError:
@@ -149,6 +157,8 @@ async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
         tell=old.tell,
         attempt=old.attempt + 1,
         retry_of=old,
+        parent_id=await _still(old.parent_id),
+        weight=old.weight,
     )
     try:
         return await _create(new)
@@ -164,6 +174,40 @@ async def _retry_of(old: Job) -> Snapshot | None:
     with available():
         row = await primary().filter(retry_of=old).afirst()
     return None if row is None else await _snapshot(row)
+
+
+async def _still(parent: uuid.UUID | None) -> uuid.UUID | None:
+    """Return a parent that is not over, for which another attempt counts; None if that is too late."""
+    if parent is None:
+        return None
+    with available():
+        return parent if await primary().filter(pk=parent, finished__isnull=True).aexists() else None
+
+
+def parent_of(parent: str | uuid.UUID | None, weight: float) -> uuid.UUID | None:
+    """Return the id of the job that a new one is to be a child of.
+
+    :raises NotFound: if it is no id of a job.
+    :raises Invalid: if the child cannot weigh that much.
+    """
+    if isinstance(weight, bool) or not (isinstance(weight, int | float) and 0 <= weight <= _WEIGHT_MOST):
+        raise Invalid(f"weight: expected a number from 0 to {_WEIGHT_MOST}, got {weight!a:.80}.")
+    return None if parent is None else uuid.UUID(key_of(parent))
+
+
+def check_parent(job: Job) -> None:
+    """Refuse a new job whose parent it cannot be a child of; to be called where it is inserted.
+
+    :raises NotFound: if its parent is gone, or somebody else's.
+    :raises Invalid: if its parent is over.
+    """
+    if job.parent_id is None:
+        return
+    state = primary().filter(pk=job.parent_id, owner=job.owner).values_list("state", flat=True).first()
+    if state is None:
+        raise NotFound(f"Expected the id of a job of yours as parent, got {job.parent_id}.")
+    if State(state).complete:
+        raise Invalid(f"parent: expected a job that is not over, got one that is {state}.")
 
 
 def addressees(tell: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
@@ -202,12 +246,17 @@ async def _create(job: Job) -> Snapshot:
     """Insert a job and put it into the schedule.
 
     :raises TooMany: if its owner has as many unfinished jobs as the settings allow.
+    :raises NotFound: if its parent is gone, or somebody else's.
+    :raises Invalid: if its parent is over.
     :raises IntegrityError: if it is there already.
     """
     most = registry.conf().max_unfinished
 
     def insert() -> None:
-        if primary().filter(owner=job.owner, finished__isnull=True).count() >= most:
+        check_parent(job)
+        # A group counts as one, however many children it has: those are started by code, and not by its visitors.
+        alone = primary().filter(owner=job.owner, finished__isnull=True, parent__isnull=True)
+        if job.parent_id is None and alone.count() >= most:
             raise TooMany(f"Expected at most {most} unfinished jobs, got one more. Wait for one to end, or cancel it.")
         job.created = job.changed = timezone.now()
         job.save(force_insert=True)
@@ -331,7 +380,7 @@ async def _entries(keys: Sequence[str]) -> list[Entry | None]:
 
 
 async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
-    """Return an owner's newest jobs, newest first.
+    """Return an owner's newest jobs, newest first. Children are not among them.
 
     :raises Unavailable: if the database is away.
     """
@@ -339,15 +388,20 @@ async def alist_mine(*, owner: str, limit: int = LIST_MOST) -> list[Snapshot]:
     return snapshots
 
 
-async def apage(*, owner: str, limit: int = LIST_MOST, before: str = "") -> tuple[list[Snapshot], str]:
+async def apage(
+    *, owner: str, limit: int = LIST_MOST, before: str = "", parent: str | uuid.UUID | None = None
+) -> tuple[list[Snapshot], str]:
     """Return a page of an owner's jobs, newest first. Jobs that are started meanwhile move nothing.
 
+    :param parent: the job whose children are asked for, and nothing else; without it those that have no parent are.
     :param before: the cursor that came with the page before; empty is the first page.
     :returns: the snapshots, and the cursor of the next page, empty if this is the last.
     :raises Invalid: if `before` is no cursor.
+    :raises NotFound: if `parent` is no id of a job.
     :raises Unavailable: if the database is away.
     """
-    mine = primary().filter(owner=owner).order_by("-created", "-id")
+    above = {"parent__isnull": True} if parent is None else {"parent": key_of(parent)}
+    mine = primary().filter(owner=owner, **above).order_by("-created", "-id")
     if before:
         created, key = _place(before)
         mine = mine.filter(Q(created__lt=created) | Q(created=created, id__lt=key))
@@ -427,7 +481,7 @@ def key_of(job: str | uuid.UUID) -> str:
     try:
         return str(uuid.UUID(str(job)))
     except ValueError:
-        raise NotFound(f"Expected the id of a job, got {job!r}.") from None
+        raise NotFound(f"Expected the id of a job, got {job!a:.80}.") from None
 
 
 def entry_for(job: Job, delay: int) -> NewEntry:
@@ -473,6 +527,7 @@ def snapshot_of(row: Job) -> Snapshot:
         due=None if row.started or row.finished else _ms(row.changed),
         attempt=row.attempt,
         retry_of=str(row.retry_of_id) if row.retry_of_id else None,
+        parent=str(row.parent_id) if row.parent_id else None,
         lines=row.lines,
     )
 

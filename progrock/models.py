@@ -19,7 +19,8 @@ class Job(models.Model):
     `owner` is what :mod:`progrock.access` makes of a user or a session. `key` is the client's own, so that the same
     start sent twice is one job. `seq` is that of the snapshot that ended it, and `lines` how many lines its journal had
     by then. `deadline` is in milliseconds. A job that is tried again stays as it ended: the new attempt is a job of its
-    own, whose `retry_of` it is, and there is one. `tell` has the addressees that the start named.
+    own, whose `retry_of` it is, and there is one. `tell` has the addressees that the start named. A child counts for
+    its `parent`, a job of the same owner's, by its `weight`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -44,6 +45,11 @@ class Job(models.Model):
     attempt = models.PositiveIntegerField(default=1, db_default=1)
     tell = models.JSONField(null=True, blank=True)
     retry_of = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retried_as")
+    # Most jobs have no parent: its index, below, is of those that have.
+    parent = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children", db_index=False
+    )
+    weight = models.FloatField(default=1.0, db_default=1.0)
     created = models.DateTimeField()
     changed = models.DateTimeField()
     started = models.DateTimeField(null=True, blank=True)
@@ -74,6 +80,7 @@ class Job(models.Model):
                 name="progrock_job_percent",
             ),
             models.CheckConstraint(condition=Q(attempt__gte=1), name="progrock_job_attempt"),
+            models.CheckConstraint(condition=Q(weight__gte=0), name="progrock_job_weight"),
         ]
         indexes = [
             models.Index(fields=["owner", "-created"], name="progrock_job_mine"),
@@ -87,6 +94,7 @@ class Job(models.Model):
                 condition=Q(finished__isnull=True) & ~Q(remote=""),
             ),
             models.Index(fields=["finished"], name="progrock_job_old", condition=Q(finished__isnull=False)),
+            models.Index(fields=["parent", "state"], name="progrock_job_children", condition=Q(parent__isnull=False)),
         ]
         ordering = ["-created"]
 

@@ -38,7 +38,7 @@ long, once."""
 class Update(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot on its way: whose, of what, how new, its JSON, and how many lines of the journal it counts.
 
-    `asks`: somebody is to be told of this end unless a page is, which is to be known.
+    `asks`: somebody is to be told of this end unless a page is, which is to be known. `child`: its job is one.
     """
 
     owner: str
@@ -48,6 +48,7 @@ class Update(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     lines: int = 0
     asks: bool = False
+    child: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
@@ -88,8 +89,8 @@ async def publish(snapshots: Iterable[tuple[str, Snapshot]], *, asks: bool = Fal
     shards: dict[str, list[Update]] = defaultdict(list)
     for owner, snapshot in snapshots:
         try:
-            body = encode(snapshot)
-            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, body, snapshot.lines, asks)
+            body, child = encode(snapshot), snapshot.parent is not None
+            update = Update(owner, snapshot.job, snapshot.seq, snapshot.complete, body, snapshot.lines, asks, child)
             shards[_group(owner)].append(update)
         except Exception as trouble:
             # A row that other hands wrote: it must hold up neither the other updates nor the end of its job.

@@ -61,13 +61,15 @@ def _accepted(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
 
 
 async def mine(request: HttpRequest) -> HttpResponseBase:
-    """List the caller's jobs, newest first."""
+    """List the caller's jobs, newest first, or the children of one of them."""
     limit = asked.number(request, "limit", 1, PAGE_MOST) or PAGE
     before = request.GET.get("before", "")
     if "before" in request.GET and not 0 < len(before) <= _CURSOR_MOST:
         raise Invalid(f"before: expected the cursor of a page, got {before!a:.80}.")
-    snapshots, cursor = await jobs.apage(owner=await asked.owner(request), limit=limit, before=before)
-    following = f"{asked.url(request, 'jobs')}?limit={limit}&before={cursor}" if cursor else None
+    parent = request.GET.get("parent")
+    snapshots, cursor = await jobs.apage(owner=await asked.owner(request), limit=limit, before=before, parent=parent)
+    more = f"?limit={limit}&before={cursor}" + (f"&parent={jobs.key_of(parent)}" if parent else "")
+    following = asked.url(request, "jobs") + more if cursor else None
     if page.wants_page(request):
         return await page.of_jobs(request, snapshots, following)
     # Who speaks JSON has no form to find the token in.

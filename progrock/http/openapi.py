@@ -80,6 +80,7 @@ _LIMIT = _in(
     "Jobs on a page.",
     {"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE},
 )
+_PARENT = _in("query", "parent", "A job whose children are listed instead.", {"type": "string", "format": "uuid"})
 _REDIRECT = _in("query", "redirect", "1: go on to the result once it has succeeded.", _FLAG)
 _LIST = _in("query", "list", "1: all of my jobs.", _FLAG)
 _SINCE = _in("query", "since", "The list is news if it is newer than this: `now` of the last answer.", _CURSOR)
@@ -115,10 +116,10 @@ _PAGE_OR = {_HTML: _TEXT_SCHEMA}
 ROUTES: dict[str, dict[str, Operation]] = {
     "/jobs/": {
         "get": Operation(
-            "List my jobs, newest first.",
+            "List my jobs, newest first: those that have no parent, or the children of one.",
             {200: ("A page of them.", {_JSON: _ref("JobsPage"), **_PAGE_OR})},
-            (400, 503),
-            (_LIMIT, _BEFORE),
+            (400, 404, 503),
+            (_LIMIT, _BEFORE, _PARENT),
         ),
         "post": Operation(
             "Start a job.",

@@ -35,15 +35,15 @@ test('what is merely broken is left empty', () => {
 });
 
 test('a server that does not tell of clocks and attempts is believed in the rest', () => {
-  const { due, stalled, attempt, retry_of, ...older } = snapshot();
+  const { due, stalled, attempt, retry_of, parent, ...older } = snapshot();
   const read = readSnapshot(older);
-  assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of], [null, false, 1, null]);
+  assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of, read.parent], [null, false, 1, null, null]);
   assert.equal(read.percent, older.percent);
 });
 
 test('broken clocks and attempts are left empty', () => {
-  const read = readSnapshot(snapshot({ due: 'soon', stalled: 'no', attempt: -2, retry_of: 7 }));
-  assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of], [null, false, 1, null]);
+  const read = readSnapshot(snapshot({ due: 'soon', stalled: 'no', attempt: -2, retry_of: 7, parent: {} }));
+  assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of, read.parent], [null, false, 1, null, null]);
   assert.equal(readSnapshot(snapshot({ attempt: 2.9 })).attempt, 2);
   assert.equal(readSnapshot(snapshot({ attempt: 'x' })).attempt, 1);
 });

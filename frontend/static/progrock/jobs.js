@@ -57,7 +57,9 @@ export class ProgRockJobsElement extends HTMLElement {
   }
 
   /** @param {Snapshot} snapshot */
-  #show({ job, retry_of: before, created, complete }) {
+  #show({ job, retry_of: before, parent, created, complete }) {
+    // A group is one row, whoever else on the page looks at its children.
+    if (parent) return;
     this.#refused.textContent = '';
     if (before) this.#past.add(before);
     if (this.#past.has(job)) return;

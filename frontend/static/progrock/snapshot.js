@@ -54,6 +54,7 @@ export function readSnapshot(value) {
     stalled: value.stalled === true,
     attempt: Math.max(1, Math.floor(amount(value.attempt) ?? 1)),
     retry_of: text(value.retry_of) || null,
+    parent: text(value.parent) || null,
     lines: Math.floor(amount(value.lines) ?? 0),
   });
 }

@@ -122,7 +122,8 @@ export class ProgRockToastsElement extends HTMLElement {
 
   /** @param {Snapshot} snapshot */
   #hear(snapshot) {
-    const { job, complete } = snapshot;
+    const { job, parent, complete } = snapshot;
+    if (parent) return;
     if (!complete) {
       if (!this.#open.has(job)) note(job);
       this.#open.set(job, snapshot);

@@ -30,6 +30,7 @@ export function readSnapshot(value: unknown): Readonly<{
     stalled: boolean;
     attempt: number;
     retry_of: string | null;
+    parent: string | null;
     lines: number;
 }> | null;
 /**
