@@ -12,7 +12,7 @@ from django.db import IntegrityError, connections, router, transaction
 from django.utils import timezone
 
 from ..exceptions import NotFound
-from ..jobs import addressees, available, check_deadline, check_key, check_owner, title_of
+from ..jobs import addressees, available, check_deadline, check_key, check_owner, check_parent, parent_of, title_of
 from ..models import Job, primary
 
 SERVICE = "track"
@@ -40,10 +40,13 @@ def new_row(
     key: str | None = None,
     deadline: int | None = None,
     tell: Sequence[Mapping[str, Any]] = (),
+    parent: str | uuid.UUID | None = None,
+    weight: float = 1.0,
 ) -> Job:
     """Return the row of a new job.
 
-    :raises Invalid: if owner, key, deadline or tell cannot be one.
+    :raises Invalid: if owner, key, deadline, tell or weight cannot be one.
+    :raises NotFound: if the parent is no id of a job.
     """
     check_owner(owner)
     check_key(key)
@@ -56,6 +59,8 @@ def new_row(
         key=key,
         deadline=deadline,
         tell=addressees(tell),
+        parent_id=parent_of(parent, weight),
+        weight=weight,
     )
 
 
@@ -63,7 +68,8 @@ def insert(job: Job, then: Callable[[Job], object]) -> Job:
     """Insert a row, or return the one that is there with its key or its id.
 
     :param then: what follows once it is committed: now, or when the caller's transaction is.
-    :raises NotFound: if the id is that of somebody else's job, or of one of another service.
+    :raises NotFound: if the id is that of somebody else's job, or of one of another service; or so is the parent's.
+    :raises Invalid: if the parent is over.
     :raises Unavailable: if the database is away.
     """
     using = router.db_for_write(Job)
@@ -89,6 +95,7 @@ def _inserted(job: Job, using: str) -> Job:
     job.created = job.changed = timezone.now()
     try:
         with transaction.atomic(using):
+            check_parent(job)
             job.save(force_insert=True)
     except IntegrityError:
         # The same one at the same time, in another process.

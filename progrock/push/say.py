@@ -37,6 +37,8 @@ async def acreate(
     key: str | None = None,
     deadline: int | None = None,
     tell: Sequence[Mapping[str, Any]] = (),
+    parent: str | uuid.UUID | None = None,
+    weight: float = 1.0,
 ) -> Snapshot:
     """Create a job that code of your own will do, somewhere else or later: it waits until that says something of it.
 
@@ -46,12 +48,16 @@ async def acreate(
     :param key: the caller's own name for it; the same owner's same key is the same job.
     :param deadline: milliseconds that it may take.
     :param tell: who is told when it ends, as :func:`progrock.jobs.start` takes it.
+    :param parent: the unfinished job of the same owner's that it is a child of, most often a group.
+    :param weight: how much it counts there, 0 or more.
     :returns: the job's snapshot.
-    :raises Invalid: if owner, key, deadline or tell cannot be one.
-    :raises NotFound: if the id is that of somebody else's job.
+    :raises Invalid: if owner, key, deadline, tell or weight cannot be one, or the parent is over.
+    :raises NotFound: if the id, or the parent's, is that of somebody else's job.
     :raises Unavailable: if the database or the store is away.
     """
-    row = new_row(title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell)
+    row = new_row(
+        title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight
+    )
     # First, so that no step ever finds a job of which nothing was said.
     if not await _is_known(row):
         await _put(str(row.pk), waiting=True)

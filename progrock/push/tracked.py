@@ -341,6 +341,8 @@ def track(
     key: str | None = None,
     deadline: int | None = None,
     tell: Sequence[Mapping[str, Any]] = (),
+    parent: str | uuid.UUID | None = None,
+    weight: float = 1.0,
     interrupt: bool = False,
 ) -> Tracked:
     """Track what a block of code does, as a job: `with track("Import", owner=user) as job`, or `async with`.
@@ -356,11 +358,15 @@ def track(
     :param key: the caller's own name for it; the same owner's same key is the same job.
     :param deadline: milliseconds that it may take.
     :param tell: who is told when it ends, as :func:`progrock.jobs.start` takes it.
+    :param parent: the unfinished job of the same owner's that it is a child of, most often a group.
+    :param weight: how much it counts there, 0 or more.
     :param interrupt: whether its reports raise :class:`~progrock.exceptions.Cancelled` once its end is asked for, which
         ends the block and stays in it.
-    :raises Invalid: if owner, key, deadline or tell cannot be one.
-    :raises NotFound: when the block is entered, if the id is that of somebody else's job.
+    :raises Invalid: if owner, key, deadline, tell or weight cannot be one, or the parent is over.
+    :raises NotFound: when the block is entered, if the id, or the parent's, is that of somebody else's job.
     :raises Unavailable: when the block is entered, if the database is away.
     """
-    row = new_row(title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell)
+    row = new_row(
+        title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight
+    )
     return Tracked(row, total, interrupt=interrupt)
