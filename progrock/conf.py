@@ -92,6 +92,20 @@ BUILT_IN = {
             deadline=30 * 86_400_000,
         ),
     ),
+    "group": ServiceConf(
+        "progrock.groups.Grouped",
+        # Each child that ends asks for a look, which is taken twice a second at most. The others show percentages.
+        policy=Policy(
+            interval=500,
+            interval_most=2_000,
+            net=500,
+            retry=1_000,
+            retry_most=5_000,
+            patience=60_000,
+            expiry=30 * 86_400_000,
+            deadline=30 * 86_400_000,
+        ),
+    ),
 }
 """The services that are there without being declared."""
 

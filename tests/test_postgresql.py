@@ -15,6 +15,7 @@ FILES = (
     "tests/test_jobs.py",
     "tests/test_reconcile.py",
     "tests/test_views.py",
+    "tests/groups",
     "tests/http/test_jobs.py",
     "tests/consumers",
     "tests/consumers/only_postgresql.py",

@@ -116,17 +116,25 @@ class Ends:
         return count, made
 
     async def _tell(self, owner: str, snapshot: Snapshot, remote: str, *, asks: bool) -> None:
-        """Tell who watches and who listens that a job has ended, and the service if it has not.
+        """Tell who watches and who listens that a job has ended, its parent, and the service if it has not.
 
         :param asks: whether it is to be known that a page was told.
         """
         await updates.publish([(owner, snapshot)], asks=asks)
+        if snapshot.parent:
+            await self._look_at(snapshot.parent)
         if snapshot.lines:
             await self._keep(snapshot.job)
         await self.signal(signals.finished, snapshot)
         service = known(snapshot.service)
         if service is not None and remote and snapshot.error and snapshot.error.code in _GIVEN_UP:
             await self._calls.stop(service, snapshot.service, remote)
+
+    async def _look_at(self, parent: str) -> None:
+        try:
+            await registry.store().nudge([parent])
+        except StoreAway as error:
+            trouble.say(logger, "Job %s learns late of a child's end: %r", parent, error)
 
     async def _keep(self, job: str) -> None:
         try:
