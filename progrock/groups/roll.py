@@ -93,6 +93,7 @@ async def roll_up(groups: Sequence[str]) -> dict[str, Roll]:
     :raises django.db.Error: if the database is away.
     :raises StoreAway: if the schedule is.
     """
+    names = {UUID(group): group for group in groups}
     params = {str(pk): params async for pk, params in primary().filter(pk__in=groups).values_list("pk", "params")}
     states: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     weights: dict[str, float] = defaultdict(float)
@@ -102,14 +103,14 @@ async def roll_up(groups: Sequence[str]) -> dict[str, Roll]:
     # tried again counts as its new attempt.
     children = (
         primary()
-        .filter(parent__in=[UUID(group) for group in groups], retried_as__isnull=True)
+        .filter(parent__in=names, retried_as__isnull=True)
         .annotate(live=Case(When(finished__isnull=True, then=F("pk"))))
         .order_by()
         .values_list("parent", "state", "live")
         .annotate(count=Count("pk"), weight=Sum("weight"))
     )
     async for parent, state, child, count, weight in children:
-        group = str(parent)
+        group = names[parent]
         weights[group] += weight
         if child is None:
             states[group][state] += count

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _ASKED = 500
 """Milliseconds from one look to the next while children are waited for that shall end."""
+_EACH, _PAUSE_MOST = 1, 10_000
+"""Milliseconds from one look to the next for each child that goes on, and in all: what groups cost does not grow."""
 _UNREADABLE = Miss("unreachable", "Its children cannot be counted now.")
 _SILENT = Miss("lost", "Its code is not heard any more, and has not said that it is complete.")
 
@@ -49,7 +51,9 @@ class Grouped(Pushed):
             trouble.say(logger, "The children of %s are cancelled late: %r", remote, error)
             return Miss("unreachable", "Its children cannot be told to stop now.")
         (look,) = await self._looks([remote], asked=True)
-        return look if isinstance(look, Miss) or look.state.complete else replace(look, again=_ASKED)
+        if isinstance(look, Miss) or look.state.complete:
+            return look
+        return replace(look, again=max(_ASKED, look.again or 0))
 
     async def _looks(self, remotes: Sequence[str], *, asked: bool) -> Sequence[Look]:
         """Look at groups.
@@ -106,7 +110,8 @@ def _look(roll: Roll, said: Look, end: End | None, *, asked: bool) -> Look:
     closed = end is not None
     heard = said if isinstance(said, Reading) else Reading(State.RUNNING)
     percent, words = roll.percent(closed=closed), roll.words(closed=closed)
-    going = replace(heard, state=State.RUNNING, percent=percent, message=words, result=None)
+    pause = min(roll.running * _EACH, _PAUSE_MOST)
+    going = replace(heard, state=State.RUNNING, percent=percent, message=words, result=None, again=pause)
     if roll.running:
         return going
     if end is None:

@@ -112,7 +112,8 @@ async def test_a_thousand_children_cost_two_queries_and_few_script_calls(monkeyp
     await sync_to_async(queries.__enter__)()
     (look,) = await Grouped().poll([str(group.pk)])
     await sync_to_async(queries.__exit__)(None, None, None)
-    assert look == Reading(State.RUNNING, pytest.approx(64.9), "600 of 1,000 done, 10 failed", lines=[])
+    words = "600 of 1,000 done, 10 failed"
+    assert look == Reading(State.RUNNING, pytest.approx(64.9), words, again=390, lines=[])
     assert (len(queries), peeked) == (2, [391])
 
 
