@@ -36,6 +36,7 @@ def quiet() -> int:
 def setting(remote: scripted.Remote, quiet: int) -> Iterator[None]:
     services = {
         "scripted": {"BACKEND": "tests.scripted.ScriptedService", "POLICY": {"interval": 5, "retry": 2}},
+        "press": {"BACKEND": "tests.scripted.ScriptedService", "POLICY": {"interval": 5}},
         "group": {"BACKEND": "progrock.groups.Grouped", "OPTIONS": {"quiet": quiet}, "POLICY": QUICK},
         "track": {"BACKEND": "progrock.push.Pushed", "OPTIONS": {"quiet": quiet}, "POLICY": TRACK},
     }
