@@ -33,11 +33,16 @@ def quiet() -> int:
 
 
 @pytest.fixture
-def setting(remote: scripted.Remote, quiet: int) -> Iterator[None]:
+def net() -> int:
+    return 5
+
+
+@pytest.fixture
+def setting(remote: scripted.Remote, quiet: int, net: int) -> Iterator[None]:
     services = {
         "scripted": {"BACKEND": "tests.scripted.ScriptedService", "POLICY": {"interval": 5, "retry": 2}},
         "press": {"BACKEND": "tests.scripted.ScriptedService", "POLICY": {"interval": 5}},
-        "group": {"BACKEND": "progrock.groups.Grouped", "OPTIONS": {"quiet": quiet}, "POLICY": QUICK},
+        "group": {"BACKEND": "progrock.groups.Grouped", "OPTIONS": {"quiet": quiet}, "POLICY": {**QUICK, "net": net}},
         "track": {"BACKEND": "progrock.push.Pushed", "OPTIONS": {"quiet": quiet}, "POLICY": TRACK},
     }
     with override_settings(PROGROCK={"SERVICES": services, "DEFAULT_SERVICE": "scripted"}):

@@ -12,12 +12,13 @@ from django.utils import timezone
 
 import progrock
 from progrock import groups, jobs, push, registry
+from progrock.conf import parse
 from progrock.delay import StoreAway
 from progrock.exceptions import Invalid, InvalidParams, NotFound
 from progrock.models import Job
-from progrock.protocol import State
+from progrock.protocol import Snapshot, State
 from progrock.push.rows import new_row
-from progrock.step import Reading
+from progrock.step import Reading, Run, too_soon
 from tests.conftest import until
 from tests.groups.conftest import ME, end_of, seen
 from tests.scripted import Remote
@@ -55,7 +56,7 @@ async def test_it_works_from_code_that_is_not_async(remote: Remote) -> None:
         finally:
             connections.close_all()
 
-    job = await sync_to_async(nightly, thread_sensitive=False)()
+    job = await sync_to_async(nightly)()
     end = await end_of(job)
     assert (end.state, end.message) == (State.SUCCEEDED, "1 of 2 done, 1 failed")
     assert [line.text for line in await jobs.ajournal(job, owner=ME)] == ["Nobody can do that."]
@@ -100,6 +101,33 @@ async def test_the_percentage_never_goes_backwards(remote: Remote, caplog: pytes
             assert ((await jobs.aget(group.id, owner=ME)).percent or 0) >= 80
     await end_of(group.id)
     assert "went back" not in caplog.text
+
+
+@pytest.mark.parametrize("net", [60_000])
+async def test_a_child_that_ends_has_its_group_looked_at(remote: Remote) -> None:
+    async def left_alone(percent: float | None) -> bool:
+        shown = await jobs.aget(group.id, owner=ME)
+        return shown.percent == percent and (shown.due or 0) - shown.at > 50_000
+
+    remote.say(HALF)
+    async with progrock.group("Nightly", owner=ME, failures=None) as group:
+        children = [await group.astart() for _ in range(2)]
+        await until(lambda: left_alone(None))
+        remote.say(FAILED, job=children[0].job)
+        await seen(group.id, message="0 of 2 done, 1 failed")
+    await until(lambda: left_alone(75.0))
+    remote.say(Reading(State.SUCCEEDED), job=children[1].job)
+    assert (await end_of(group.id)).message == "1 of 2 done, 1 failed"
+
+
+async def test_a_group_is_looked_at_twice_a_second_at_most() -> None:
+    policy = parse({}).services["group"].policy
+    assert (policy.interval, policy.net) == (500, 500)
+    run = Run(ME, Snapshot("j", "group", "", State.RUNNING, created=0, at=10_000), remote="j")
+    later = too_soon(run, policy, 10_100_000)
+    assert later is not None
+    assert later.delay == 400
+    assert too_soon(run, policy, 10_500_000) is None
 
 
 @pytest.mark.parametrize(

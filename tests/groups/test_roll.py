@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+import progrock
 from progrock import jobs, registry
 from progrock.delay import Entry, NewEntry
 from progrock.groups import Grouped
@@ -21,6 +22,7 @@ from progrock.models import Job
 from progrock.protocol import State
 from progrock.retention import aclear
 from progrock.step import Miss, Reading
+from progrock.testing import adrain, rock
 from tests.groups.conftest import ME
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("setting")]
@@ -170,3 +172,13 @@ async def test_a_long_group_keeps_the_children_that_it_counts() -> None:
     await Job.objects.filter(parent=group).aupdate(finished=timezone.now() - timedelta(days=100))
     assert await aclear(timedelta(days=90)) == 0
     assert (await roll_up([str(group.pk)]))[str(group.pk)].succeeded == 1
+
+
+async def test_in_tests_of_ones_own_groups_are_what_they_are() -> None:
+    with rock() as remote:
+        remote.say(Reading(State.RUNNING, 50), Reading(State.FAILED, message="No tape."))
+        async with progrock.group("Nightly", owner=ME, failures=2) as group:
+            for _ in range(2):
+                await group.astart("scripted")
+        ended = {each.job: each for each in await adrain()}
+    assert (ended[group.id].state, ended[group.id].message) == (State.SUCCEEDED, "0 of 2 done, 2 failed")
