@@ -15,7 +15,7 @@ FILES = (
     "tests/test_jobs.py",
     "tests/test_reconcile.py",
     "tests/test_views.py",
-    "tests/groups",
+    "tests/groups/test_roll.py",
     "tests/http/test_jobs.py",
     "tests/consumers",
     "tests/consumers/only_postgresql.py",
