@@ -30,7 +30,7 @@ class Cancels:
             # The patience for a cancel is counted from here.
             run = replace(run, answered=lease.at, snapshot=replace(run.snapshot, state=State.CANCELLING))
         service = known(run.snapshot.service)
-        if not begun:
+        if not begun and (service is None or service.begins):
             stream = self._ends.finish(lease, cancelled(run, "Cancelled before it began.", lease.at))
         elif service is None:
             stream = self._ends.unconfigured(lease, run)

@@ -34,6 +34,7 @@ class Pushed(Service):
     """
 
     finds = True
+    begins = False
     batch = 500
     alike = False
 

@@ -72,9 +72,10 @@ class Service(ABC):
     batch = 1
     """How many jobs :meth:`poll` asks for with one call to the service: limits count by it. With 1, jobs that began
     together are spread."""
-
     alike = True
     """Whether its jobs are alike, so that how long the last ones took says something of the next."""
+    begins = True
+    """Whether its jobs begin when it is told to start them. If not, one may be under way that no step was taken of."""
 
     def clean(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters to start with, checked and completed.

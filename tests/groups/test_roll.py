@@ -182,3 +182,13 @@ async def test_in_tests_of_ones_own_groups_are_what_they_are() -> None:
                 await group.astart("scripted")
         ended = {each.job: each for each in await adrain()}
     assert (ended[group.id].state, ended[group.id].message) == (State.SUCCEEDED, "0 of 2 done, 2 failed")
+
+
+async def test_a_cancel_before_the_first_step_reaches_the_children() -> None:
+    with rock() as remote:
+        remote.say(Reading(State.RUNNING, 50))
+        async with progrock.group("Nightly", owner=ME) as group:
+            children = [(await group.astart("scripted")).job for _ in range(2)]
+        await jobs.acancel(group.id, owner=ME)
+        ended = {each.job: each.state for each in await adrain()}
+    assert ended == dict.fromkeys([*children, group.id], State.CANCELLED)
