@@ -49,7 +49,7 @@ async def astart(
     service: str | None = None,
     params: dict[str, Any] | None = None,
     *,
-    owner: str,
+    owner: str | None,
     key: str | None = None,
     deadline: int | None = None,
     tell: Sequence[Mapping[str, Any]] = (),
@@ -60,7 +60,7 @@ async def astart(
 
     :param service: its name; None is the default one.
     :param params: what the service takes.
-    :param owner: whose job it is.
+    :param owner: whose job it is; None is its parent's owner, whoever that is by now.
     :param key: the caller's own name for this start; the same owner's same key is the same job.
     :param deadline: milliseconds that the job may take; None is what the service's policy says.
     :param tell: who is told when it ends, beside those of the settings; each as :class:`~progrock.tell.Addressee`, with
@@ -75,24 +75,25 @@ async def astart(
     :raises TooMany: if the owner has as many unfinished jobs as the settings allow.
     :raises Unavailable: if the database is away.
     """
-    check_owner(owner)
+    if owner is not None or parent is None:
+        check_owner(owner)
     check_key(key)
     check_deadline(deadline)
     above = parent_of(parent, weight)
     told = addressees(tell)
-    if key is not None and (known := await afind(key, owner=owner)):
+    if owner is not None and key is not None and (known := await afind(key, owner=owner)):
         return known
     name = service or registry.conf().default_service
     adapter = registry.service(name)
     cleaned = _plain(adapter.clean(params or {}))
     title = title_of(adapter.title(cleaned))
-    job = Job(service=name, title=title, params=cleaned, owner=owner, key=key, deadline=deadline, tell=told)
+    job = Job(service=name, title=title, params=cleaned, owner=owner or "", key=key, deadline=deadline, tell=told)
     job.parent_id, job.weight = above, weight
     try:
         return await _create(job)
     except IntegrityError:
         # The same start at the same time, in another process.
-        if key is None or (known := await afind(key, owner=owner)) is None:
+        if key is None or (known := await afind(key, owner=job.owner)) is None:
             raise
         return known
 
@@ -195,6 +196,12 @@ def parent_of(parent: str | uuid.UUID | None, weight: float) -> uuid.UUID | None
     return None if parent is None else uuid.UUID(key_of(parent))
 
 
+def take_owner(job: Job) -> None:
+    """Give a new child that has no owner its parent's: a visitor may have logged in since that was started."""
+    if not job.owner and job.parent_id is not None:
+        job.owner = primary().filter(pk=job.parent_id).values_list("owner", flat=True).first() or ""
+
+
 def check_parent(job: Job) -> None:
     """Refuse a new job whose parent it cannot be a child of; to be called where it is inserted.
 
@@ -253,6 +260,7 @@ async def _create(job: Job) -> Snapshot:
     most = registry.conf().max_unfinished
 
     def insert() -> None:
+        take_owner(job)
         check_parent(job)
         # A group counts as one, however many children it has: those are started by code, and not by its visitors.
         alone = primary().filter(owner=job.owner, finished__isnull=True, parent__isnull=True)

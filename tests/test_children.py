@@ -12,7 +12,7 @@ from django.test import AsyncClient, override_settings
 from django.utils import timezone
 from msgspec.structs import replace
 
-from progrock import jobs, updates
+from progrock import jobs, push, updates
 from progrock.exceptions import Invalid, NotFound, TooMany
 from progrock.feed import Feed
 from progrock.models import Job
@@ -54,6 +54,23 @@ async def test_a_parent_is_the_owners_and_not_over() -> None:
     with pytest.raises(Invalid, match="parent: expected a job that is not over, got one that is cancelled"):
         await jobs.astart(owner="me", parent=over)
     assert await Job.objects.acount() == 2
+
+
+async def test_a_child_without_an_owner_is_whose_its_parent_is_by_now() -> None:
+    parent = (await jobs.astart(owner="session:1")).job
+    await Job.objects.filter(pk=parent).aupdate(owner="user:7")
+    child = await jobs.astart(owner=None, parent=parent, key="k")
+    assert await jobs.aget(child.job, owner="user:7") == child
+    assert (await jobs.astart(owner=None, parent=parent, key="k")).job == child.job
+    made = [await push.acreate("Chapter", owner=None, parent=parent, job="I") for _ in range(2)]
+    assert made[0].job == made[1].job
+    assert (await Job.objects.aget(pk=made[0].job)).owner == "user:7"
+    for orphan in (None, str(uuid.uuid4())):
+        with pytest.raises((Invalid, NotFound)):
+            await jobs.astart(owner=None, parent=orphan)
+        with pytest.raises((Invalid, NotFound)):
+            await push.acreate("Chapter", owner=None, parent=orphan)
+    assert await Job.objects.acount() == 3
 
 
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), True, "1", None, 10**400])

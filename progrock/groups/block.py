@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from .. import jobs, push
-from ..access import owner_text
 from ..exceptions import Cancelled, Invalid
 from ..protocol import Snapshot
 from ..push import Tracked
@@ -24,9 +23,8 @@ _CHILDREN_MOST = 1_000_000
 class Group:
     """A job that is made of jobs. Use it as a context manager, sync or async; then it is one."""
 
-    def __init__(self, tracked: Tracked, owner: str, phases: Mapping[str, float]) -> None:
+    def __init__(self, tracked: Tracked, phases: Mapping[str, float]) -> None:
         self._tracked = tracked
-        self._owner = owner
         self._phases = phases
 
     @property
@@ -49,7 +47,7 @@ class Group:
         :raises Invalid: if a parameter cannot be one.
         """
         self._go_on()
-        return push.track(title, owner=self._owner, parent=self.id, weight=self._weight(title, weight), **more)
+        return push.track(title, owner=None, parent=self.id, weight=self._weight(title, weight), **more)
 
     def group(self, title: str, *, weight: float | None = None, **more: Any) -> Group:
         """Make a group that is a child of this one.
@@ -59,7 +57,7 @@ class Group:
         :raises Invalid: if a parameter cannot be one.
         """
         self._go_on()
-        return group(title, owner=self._owner, parent=self.id, weight=self._weight(title, weight), **more)
+        return group(title, owner=None, parent=self.id, weight=self._weight(title, weight), **more)
 
     def start(
         self,
@@ -81,7 +79,7 @@ class Group:
         """
         self._go_on()
         weight = self._weight(service, weight)
-        return jobs.start(service, params, owner=self._owner, parent=self.id, weight=weight, **more)
+        return jobs.start(service, params, owner=None, parent=self.id, weight=weight, **more)
 
     async def astart(
         self,
@@ -94,7 +92,7 @@ class Group:
         """Do the same where an event loop runs."""
         self._go_on()
         weight = self._weight(service, weight)
-        return await jobs.astart(service, params, owner=self._owner, parent=self.id, weight=weight, **more)
+        return await jobs.astart(service, params, owner=None, parent=self.id, weight=weight, **more)
 
     def log(self, level: str, text: str, *, data: Any = None) -> None:
         """Add a line to the group's own journal, as :meth:`progrock.Tracked.log` does."""
@@ -160,7 +158,7 @@ def group(
     process that dies in the block is noticed: once its children are over the group fails, as `lost`.
 
     :param title: what people see.
-    :param owner: whose job it is, and its children: a user, a request, or an owner as text.
+    :param owner: whose job it is, and its children: a user, a request, or an owner as text; None is its parent's owner.
     :param phases: the children that will come, by their titles, and how much each counts, above 0.
     :param expected: how many children will come; without it, as many as there are phases.
     :param failures: how many of its children may fail without its being a failure; None is any number.
@@ -174,10 +172,10 @@ def group(
     :raises NotFound: when the block is entered, if the id, or the parent's, is that of somebody else's job.
     :raises Unavailable: when the block is entered, if the database is away.
     """
-    whose, named = owner_text(owner), dict(phases or {})
-    row = new_row(title, owner=whose, job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight)
+    named = dict(phases or {})
+    row = new_row(title, owner=owner, job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight)
     row.service, row.params = SERVICE, _params(named, expected, failures)
-    return Group(Tracked(row, None, interrupt=True), whose, named)
+    return Group(Tracked(row, None, interrupt=True), named)
 
 
 def _params(phases: Mapping[str, float], expected: int | None, failures: int | None) -> dict[str, Any]:

@@ -11,8 +11,19 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, connections, router, transaction
 from django.utils import timezone
 
+from ..access import owner_text
 from ..exceptions import NotFound
-from ..jobs import addressees, available, check_deadline, check_key, check_owner, check_parent, parent_of, title_of
+from ..jobs import (
+    addressees,
+    available,
+    check_deadline,
+    check_key,
+    check_owner,
+    check_parent,
+    parent_of,
+    take_owner,
+    title_of,
+)
 from ..models import Job, primary
 
 SERVICE = "track"
@@ -35,7 +46,7 @@ def id_of(name: str | uuid.UUID | None) -> uuid.UUID:
 def new_row(
     title: str,
     *,
-    owner: str,
+    owner: Any,
     job: str | uuid.UUID | None = None,
     key: str | None = None,
     deadline: int | None = None,
@@ -45,17 +56,20 @@ def new_row(
 ) -> Job:
     """Return the row of a new job.
 
+    :param owner: a user, a request, or an owner as text; None is the parent's owner.
     :raises Invalid: if owner, key, deadline, tell or weight cannot be one.
     :raises NotFound: if the parent is no id of a job.
     """
-    check_owner(owner)
+    text = "" if owner is None and parent is not None else owner_text(owner)
+    if text or parent is None:
+        check_owner(text)
     check_key(key)
     check_deadline(deadline)
     return Job(
         id=id_of(job),
         service=SERVICE,
         title=title_of(title),
-        owner=owner,
+        owner=text,
         key=key,
         deadline=deadline,
         tell=addressees(tell),
@@ -78,6 +92,7 @@ def insert(job: Job, then: Callable[[Job], object]) -> Job:
     unused = connection.connection is None
     try:
         with available():
+            take_owner(job)
             row = _known(job) or _inserted(job, using)
             committed(lambda: then(row), using)
         return row

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from .. import registry
-from ..access import owner_text
 from ..delay import StoreAway, door, trouble
 from ..exceptions import Unavailable
 from ..inbox import End, Heard, Report
@@ -43,7 +42,7 @@ async def acreate(
     """Create a job that code of your own will do, somewhere else or later: it waits until that says something of it.
 
     :param title: what people see.
-    :param owner: whose job it is: a user, a request, or an owner as text.
+    :param owner: whose job it is: a user, a request, or an owner as text; None is its parent's owner.
     :param job: its id: a UUID, or any name, of which one is made; a job that is there is returned as its row has it.
     :param key: the caller's own name for it; the same owner's same key is the same job.
     :param deadline: milliseconds that it may take.
@@ -55,9 +54,7 @@ async def acreate(
     :raises NotFound: if the id, or the parent's, is that of somebody else's job.
     :raises Unavailable: if the database or the store is away.
     """
-    row = new_row(
-        title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight
-    )
+    row = new_row(title, owner=owner, job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight)
     # First, so that no step ever finds a job of which nothing was said.
     if not await _is_known(row):
         await _put(str(row.pk), waiting=True)

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from .. import registry
-from ..access import owner_text
 from ..exceptions import Cancelled
 from ..inbox import End, Report
 from ..jobs import entry_for
@@ -352,7 +351,7 @@ def track(
     asked for. A process that dies in the block is noticed: its job is silent first, and then failed, as `lost`.
 
     :param title: what people see.
-    :param owner: whose job it is: a user, a request, or an owner as text.
+    :param owner: whose job it is: a user, a request, or an owner as text; None is its parent's owner.
     :param total: how much there is to do, in whatever it counts.
     :param job: its id: a UUID, or any name, of which one is made; a job that is there is gone on with.
     :param key: the caller's own name for it; the same owner's same key is the same job.
@@ -366,7 +365,5 @@ def track(
     :raises NotFound: when the block is entered, if the id, or the parent's, is that of somebody else's job.
     :raises Unavailable: when the block is entered, if the database is away.
     """
-    row = new_row(
-        title, owner=owner_text(owner), job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight
-    )
+    row = new_row(title, owner=owner, job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight)
     return Tracked(row, total, interrupt=interrupt)
