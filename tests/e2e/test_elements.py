@@ -327,6 +327,25 @@ async def test_two_copies_of_a_module_make_one_row(page: Page, stage: Stage, sit
     await expect(rows).to_have_count(1)
 
 
+async def test_a_group_is_one_row_whoever_shows_its_children(page: Page, stage: Stage, site: ServerProcess) -> None:
+    group = stage.say(sample("Group", State.RUNNING, service="group", message="0 of 2 done"))
+    body = """<!doctype html><html lang="en"><title>T</title><link rel="icon" href="/static/rock/icon.svg">
+        <script type="module" src="/static/progrock/elements.js"></script><div style="height: 200vh"></div>
+        <prog-rock-jobs></prog-rock-jobs><prog-rock></prog-rock><prog-rock-toasts></prog-rock-toasts>"""
+    await page.route("**/page/**", lambda route: route.fulfill(content_type="text/html", body=body))
+    await show(page, site, "jobs")
+    rows, shown = page.locator("prog-rock-jobs > prog-rock"), page.locator("body > prog-rock")
+    await expect(rows).to_contain_text(["0 of 2 done"])
+    child = stage.say(sample("Child", State.RUNNING, parent=group.job))
+    await shown.evaluate("(row, job) => row.setAttribute('job', job)", child.job)
+    await expect(shown).to_have_attribute("state", "running")
+    stage.say(msgspec.structs.replace(child, state=State.SUCCEEDED, percent=100.0))
+    await expect(shown).to_have_attribute("state", "succeeded")
+    stage.say(msgspec.structs.replace(group, state=State.SUCCEEDED, percent=100.0))
+    await expect(page.locator("prog-rock-toasts [part~=toast]")).to_contain_text(["Group"])
+    await expect(rows).to_have_count(1)
+
+
 async def test_on_a_phone_no_word_is_broken(browser: Browser, site: ServerProcess) -> None:
     context = await browser.new_context(viewport={"width": 360, "height": 740})
     stage = Stage()
