@@ -79,6 +79,16 @@ def hang() -> None:
         signal.pause()
 
 
+def group() -> None:
+    """Be in the middle of a group until killed."""
+    with progrock.group("Nightly", owner=ME, job=NAME, expected=4) as group:
+        with group.track("One", job=f"{NAME} one"):
+            pass
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        signal.pause()
+
+
 def away() -> None:
     """Go on and come to the end while nobody takes anything."""
     job = progrock.track("Import", owner=ME, job=NAME)
@@ -106,6 +116,5 @@ if __name__ == "__main__":
 
     import progrock
 
-    {"block": block, "coroutine": coroutine, "threads": threads, "fork": fork, "hang": hang, "away": away}[
-        sys.argv[1]
-    ]()
+    known = (block, coroutine, threads, fork, hang, group, away)
+    {each.__name__: each for each in known}[sys.argv[1]]()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.push.stage import Stage
 from tests.push.stage import stage as run
+from tests.until import until
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,17 @@ async def test_a_fork_tracks_its_own_and_ends_nothing_of_its_parents(stage: Stag
 
 
 async def test_a_process_that_is_killed_is_noticed(stage: Stage) -> None:
-    with stage.start("hang", "hang") as code:
-        assert code.stdout
-        assert code.stdout.readline() == "ready\n"
-        code.kill()
+    with stage.start("hang", "hang") as job, stage.start("group", "group") as group:
+        for code in (job, group):
+            assert code.stdout
+            assert code.stdout.readline() == "ready\n"
+        await until(lambda: stage.ended("group one"), within=20)
+        for code in (job, group):
+            code.kill()
     assert (await stage.end("hang"))[:3] == ("failed", 50.0, "lost")
+    # What it had begun was over, and what else there should have been nobody knows.
+    assert (await stage.end("group one"))[:3] == DONE
+    assert (await stage.end("group"))[:3] == ("failed", 25.0, "lost")
 
 
 @pytest.mark.parametrize("how", ["frozen", "gone", "emptied"])
