@@ -173,6 +173,17 @@ async def test_a_block_that_raises_fails_the_group_once_its_children_are_over(re
     assert (end.state, end.message) == (State.FAILED, "ValueError: no more")
 
 
+async def test_code_may_say_that_its_group_has_failed(remote: Remote) -> None:
+    async with progrock.group("Nightly", owner=ME) as group:
+        group.part({"tape": 1}, "One tape")
+        await group.astart()
+        group.fail("The others are gone.")
+    end = await end_of(group.id)
+    assert (end.state, end.message) == (State.FAILED, "The others are gone.")
+    assert [line.data for line in await jobs.ajournal(group.id, owner=ME)] == [{"tape": 1}]
+    assert [each.state for each in (await jobs.apage(owner=ME, parent=group.id))[0]] == [State.SUCCEEDED]
+
+
 async def test_a_cancel_reaches_the_children_and_the_block(remote: Remote) -> None:
     remote.say(HALF)
     async with progrock.group("Nightly", owner=ME) as group:
