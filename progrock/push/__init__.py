@@ -1,5 +1,7 @@
 """Jobs that code of your own does, and reports: to the schedule, a service whose reading is the last report."""
 
+from .queued import queued
+from .rows import id_of
 from .say import (
     abeat,
     acomplete,
@@ -39,10 +41,12 @@ __all__ = [
     "complete",
     "create",
     "fail",
+    "id_of",
     "job_of_token",
     "log",
     "owner_of_token",
     "part",
+    "queued",
     "report",
     "stop",
     "token_for",

@@ -144,6 +144,8 @@ def anywhere(work: Callable[[], R]) -> R:
             done.append(work())
         except BaseException as error:
             raised.append(error)
+        finally:
+            connections.close_all()  # of this thread
 
     thread = threading.Thread(target=aside, name="progrock-insert")
     thread.start()

@@ -61,7 +61,7 @@ class Tracked:
         self._lines: deque[Line] = deque()
         self._dropped = 0
         self._end: End | None = None
-        self._asked = self._heeded = self._stop = False
+        self._asked = self._heeded = self._stop = self._resting = False
         # What has been told: the last report, and what was given to be told and not answered yet.
         self._told: Report | None = None
         self._given: _Given | None = None
@@ -185,6 +185,14 @@ class Tracked:
         """End it as cancelled."""
         self._finish(ended(State.CANCELLED, message))
 
+    def rest(self, message: str) -> None:
+        """Leave it waiting, for whoever tracks it by its id next: until then nobody need say that it is alive.
+
+        :param message: what it waits for, for people.
+        """
+        self._message, self._resting = message, True
+        reporter().wake()
+
     def __enter__(self) -> Tracked:
         self._row = anywhere(lambda: insert(self._row, self._begin))
         return self
@@ -238,6 +246,8 @@ class Tracked:
         """End the job as its block ended; return whether that was by our own exception, which stays in here."""
         if os.getpid() != self._pid and self._pid:
             return False  # a fork of the process that does it
+        if self._resting:
+            return False
         ours = isinstance(error, Cancelled) and self._stop
         if error is None or ours:
             self._finish(ended(State.CANCELLED if self._heeded else State.SUCCEEDED, ""))
@@ -249,6 +259,10 @@ class Tracked:
         """Have it told of, now that its row is there for everybody."""
         self._row = row
         self._pid = os.getpid()
+        if row.state in (State.CANCELLING, State.CANCELLED):
+            # While it waited to be begun.
+            self._asked = True
+            self._stop = self._interrupt
         if row.finished is None:
             reporter().add(self)
         else:
@@ -261,7 +275,7 @@ class Tracked:
         return self._over.is_set()
 
     def pressing(self) -> bool:
-        return self._end is not None or bool(self._lines) or self._given is not None
+        return self._end is not None or self._resting or bool(self._lines) or self._given is not None
 
     async def tell(self, now: float) -> None:
         if self._given is None:
@@ -270,7 +284,13 @@ class Tracked:
         if given is None:
             return
         heard = await registry.inbox().put(
-            self.id, given.report, given.lines, given.end, sender=self._name, number=given.number
+            self.id,
+            given.report,
+            given.lines,
+            given.end,
+            waiting=given.rests,
+            sender=self._name,
+            number=given.number,
         )
         if not self._scheduled:
             await registry.store().schedule([entry_for(self._row, 0)])
@@ -281,20 +301,21 @@ class Tracked:
         if heard.cancelled:
             self._asked = True
             self._stop = self._interrupt
-        if given.end is not None or heard.over:
+        if given.end is not None or given.rests or heard.over:
             self._over.set()
 
     def _news(self, now: float) -> _Given | None:
         """Return what is to be told: what is new, or after a while that it is alive."""
-        end = self._end if len(self._lines) <= _AT_ONCE else None
+        last = len(self._lines) <= _AT_ONCE
+        end, rests = (self._end, self._resting) if last else (None, False)
         report = self._report(now)
         lines = self._some()
-        presses = bool(lines) or end is not None or report != self._told
+        presses = bool(lines) or end is not None or rests or report != self._told
         if not presses and now - self._at < BEAT:
             return None
         self._told = report
         self._number += 1
-        return _Given(report, lines, end, presses, self._number)
+        return _Given(report, lines, end, presses, self._number, rests)
 
     def _some(self) -> list[Line]:
         some = [self._lines.popleft() for _ in range(min(len(self._lines), _AT_ONCE))]
@@ -323,12 +344,15 @@ class Tracked:
 class _Given:
     """What was given to be told, the same each time that it is tried again."""
 
-    def __init__(self, report: Report, lines: Sequence[Line], end: End | None, presses: bool, number: int) -> None:
+    def __init__(
+        self, report: Report, lines: Sequence[Line], end: End | None, presses: bool, number: int, rests: bool
+    ) -> None:
         self.report = report
         self.lines = lines
         self.end = end
         self.presses = presses
         self.number = number
+        self.rests = rests
 
 
 def track(

@@ -286,6 +286,28 @@ async def test_while_nobody_takes_it_the_code_goes_on_and_the_end_is_told_later(
     assert [line.text for line in await jobs.ajournal(job.id, owner=ME)] == ["said into the void"]
 
 
+async def test_to_queue_a_job_takes_no_longer_while_nobody_takes_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = MemoryInbox.put
+    away = True
+
+    async def refuse(self: MemoryInbox, *said: Any, **more: Any) -> Any:
+        if away:
+            raise StoreAway("away")
+        return await put(self, *said, **more)
+
+    monkeypatch.setattr(MemoryInbox, "put", refuse)
+    job = str(uuid.uuid4())
+    began = time.monotonic()
+    progrock.push.queued("Import", owner=ME, job=job)
+    assert time.monotonic() - began < 1
+    assert (await jobs.aget(job, owner=ME)).title == "Import"
+    away = False
+    await says(job, lambda snapshot: snapshot.message == "Waiting for its turn.")
+    async with progrock.track("Import", owner=ME, job=job):
+        await sync_to_async(progrock.push.queued)("Import", owner=ME, job=job)  # says nothing new
+    assert (await end_of(job)).state is State.SUCCEEDED
+
+
 QUICK = {"interval": 10, "net": 20, "retry": 10, "retry_most": 50, "patience": 1_000}
 
 
@@ -334,6 +356,34 @@ async def test_what_waits_for_its_turn_is_cancelled_at_once() -> None:
     async with progrock.track("Import", owner=ME, job=job) as late:
         pass
     assert late.id == job
+
+
+async def test_a_job_that_rests_is_not_silent_and_is_gone_on_with_by_its_id() -> None:
+    async with progrock.track("Import", owner=ME) as job:
+        job.report(1, total=2)
+        job.log("info", "Half of it")
+        job.rest("Until tomorrow.")
+    (said,) = await registry.inbox().read([job.id])
+    assert said
+    assert said.waiting
+    assert (await says(job.id, lambda snapshot: snapshot.message == "Until tomorrow.")).lines == 1
+    async with progrock.track("Import", owner=ME, job=job.id) as again:
+        again.report(2, message="")
+    assert ((await end_of(job.id)).state, again.id) == (State.SUCCEEDED, job.id)
+
+
+@pytest.mark.parametrize("interrupt", [True, False])
+async def test_what_was_cancelled_while_it_rested_knows_it_when_it_goes_on(interrupt: bool) -> None:
+    async with progrock.track("Import", owner=ME) as job:
+        job.rest("Until tomorrow.")
+    await says(job.id, lambda snapshot: snapshot.message == "Until tomorrow.")
+    await jobs.acancel(job.id, owner=ME)
+    async with progrock.track("Import", owner=ME, job=job.id, interrupt=interrupt) as again:
+        assert again.cancelled
+        if interrupt:
+            with pytest.raises(Cancelled):
+                again.report(2)
+    assert (await end_of(job.id)).state is State.CANCELLED
 
 
 async def test_ids_that_are_none_are_refused() -> None:
