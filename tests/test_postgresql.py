@@ -16,6 +16,7 @@ FILES = (
     "tests/test_reconcile.py",
     "tests/test_views.py",
     "tests/groups/test_roll.py",
+    "tests/contrib/test_owned.py",
     "tests/http/test_jobs.py",
     "tests/consumers",
     "tests/consumers/only_postgresql.py",

@@ -1,1 +1,1 @@
-"""What ProgRock is to those who come from something else: each package takes the place of another project."""
+"""Ways into other people's frameworks, and over from other people's projects; each is used only if it is imported."""

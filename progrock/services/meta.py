@@ -14,7 +14,9 @@ WAITING = "Waiting for a Celery worker."
 
 STOPPED = "Its worker was told to stop it."
 
-_BEGUN = "A Celery worker is at it."
+BEGUN = "A Celery worker is at it."
+"""Of a task that says no more than that."""
+
 _WHY_REVOKED = {"expired": "It expired before a worker came to it.", "terminated": STOPPED}
 
 
@@ -38,7 +40,7 @@ def look_of(meta: object, remote: str) -> Look:
             return Reading(State.PENDING, message="A Celery worker has it, and will begin.")
         case "STARTED":
             # With it come a host name and a process id, which are nobody's business.
-            return Reading(State.RUNNING, message=_BEGUN)
+            return Reading(State.RUNNING, message=BEGUN)
         case "SUCCESS":
             return succeeded(said)
         case "FAILURE":
@@ -49,7 +51,7 @@ def look_of(meta: object, remote: str) -> Look:
             why = _failure(said).partition(": ")[2]
             return Reading(State.CANCELLED, message=_WHY_REVOKED.get(why, "It was revoked."))
     # PROGRESS, or what else a task calls its own states.
-    return _progress(said) if isinstance(said, Mapping) else Reading(State.RUNNING, message=_BEGUN)
+    return _progress(said) if isinstance(said, Mapping) else Reading(State.RUNNING, message=BEGUN)
 
 
 def _progress(said: Mapping[Any, Any]) -> Reading:
@@ -59,7 +61,7 @@ def _progress(said: Mapping[Any, Any]) -> Reading:
     if percent is None and done is not None and total:
         percent = done / total * 100
     words = [said.get(key) for key in ("description", "message", "status")]
-    message = next((each for each in words if isinstance(each, str) and each), _BEGUN)
+    message = next((each for each in words if isinstance(each, str) and each), BEGUN)
     title = said.get("title")
     return Reading(State.RUNNING, percent, message, title if isinstance(title, str) else "")
 

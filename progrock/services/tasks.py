@@ -73,7 +73,7 @@ class TasksService(Service):
 
     async def start(self, order: Order) -> Started | Miss:
         result = await self._backend.call(lambda _: self._task.enqueue(**order.params))
-        return result if isinstance(result, Miss) else Started(str(result.id), _reading(result))
+        return result if isinstance(result, Miss) else Started(str(result.id), reading_of(result))
 
     async def poll(self, remotes: Sequence[str]) -> Sequence[Look]:
         looks = await self._backend.call(lambda _: [self._look(remote) for remote in remotes])
@@ -93,14 +93,14 @@ class TasksService(Service):
 
     def _look(self, remote: str) -> Look:
         try:
-            return _reading(self._task.get_result(remote))
+            return reading_of(self._task.get_result(remote))
         except self._raised.TaskResultDoesNotExist:
             return Miss("vanished", "The tasks backend does not know it any more.")
         except (self._raised.TaskResultMismatch, ImportError, SuspiciousOperation):
             return Miss("nonsense", "The tasks backend has it as a task of another kind.")
 
 
-def _reading(result: Any) -> Reading:
+def reading_of(result: Any) -> Reading:
     """Return what a task's result says. Words that are not known are those of a task that goes on."""
     match str(result.status):
         case "READY" | "NEW":

@@ -39,6 +39,11 @@ class Command:
         return self._process.pid
 
     @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def log(self) -> str:
         """What it has written so far."""
         self._log.seek(0)

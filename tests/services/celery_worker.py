@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tests.e2e.server import Command
 from tests.redis import RedisServer
@@ -15,13 +15,20 @@ START_MOST = 30.0
 
 
 class Studio:
-    """The worker, whose app is that of `celery_app`, and its Redis."""
+    """The worker, whose app is that of `celery_app` or another, and its Redis.
 
-    def __init__(self, redis: RedisServer) -> None:
+    :param app: the module of the app.
+    :param more: of the worker's environment.
+    """
+
+    def __init__(
+        self, redis: RedisServer, app: str = celery_app.__name__, more: Mapping[str, str] | None = None
+    ) -> None:
         self.redis = redis
-        arguments = ["-m", "celery", "-A", celery_app.__name__, "worker", "-P", "prefork", "-c", "2", "-l", "INFO"]
+        arguments = ["-m", "celery", "-A", app, "worker", "-P", "prefork", "-c", "2", "-l", "INFO"]
         self.worker = Command(
-            [*arguments, "--without-gossip", "--without-mingle"], {**os.environ, "CELERY_REDIS": redis.url}
+            [*arguments, "--without-gossip", "--without-mingle"],
+            {**os.environ, **(more or {}), "CELERY_REDIS": redis.url},
         )
 
     def begin(self) -> None:

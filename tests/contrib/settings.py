@@ -1,0 +1,17 @@
+"""Settings of a site whose own code does long work: tasks of Celery's, and of Django's framework."""
+
+from config.settings import *  # noqa: F403
+from config.settings import INSTALLED_APPS, MIDDLEWARE, PROGROCK, REDIS_URL
+
+INSTALLED_APPS = [*INSTALLED_APPS, "django_tasks", "django_tasks_db", "tests.contrib"]
+MIDDLEWARE = [*MIDDLEWARE, "progrock.contrib.owned.owned_by_request"]
+ROOT_URLCONF = "tests.contrib.urls"
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+CELERY_REDIS = REDIS_URL or "redis://127.0.0.1:1/0"
+# Who falls silent is given up sooner than people would like.
+PROGROCK = {
+    **PROGROCK,
+    "SERVICES": {
+        "track": {"BACKEND": "progrock.push.Pushed", "POLICY": {"interval": 50, "net": 500, "patience": 2_000}},
+    },
+}

@@ -1,0 +1,109 @@
+"""The how-tos for own tasks: a project made of what stands there, whose tasks are done on the spot."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import celery._state
+import pytest
+from asgiref.sync import sync_to_async
+from celery import Celery, signals
+from django.contrib.auth.models import User
+from django.test import AsyncClient, override_settings
+from django.urls import path
+
+from progrock import jobs
+from progrock.models import Job
+from progrock.protocol import State
+from tests.documents import code
+from tests.push.conftest import engine as engine
+from tests.push.conftest import services as services
+from tests.until import until
+
+TRACK = "howto/track-celery-tasks.md"
+USED = ("before_task_publish", "after_task_publish", "task_prerun", "task_postrun", "task_failure", "task_revoked")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder `studio` of a project, to be imported from; what it has Celery or Django tell it ends with it."""
+    for name in (*USED, "worker_init", "worker_process_shutdown"):
+        monkeypatch.setattr(getattr(signals, name), "receivers", [])
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(celery._state, "default_app", None)
+    monkeypatch.setattr(celery._state._tls, "current_app", None)
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "studio"]:
+        del sys.modules[name]
+
+
+def tracked(project: Path) -> Celery:
+    """Return the app of the how-to, which does its tasks on the spot."""
+    app = code(TRACK, "celery").replace("redis://127.0.0.1:6379/1", "memory://")
+    (project / "celery.py").write_text(app + "app.conf.task_always_eager = True\n")
+    return import_module("studio.celery").app
+
+
+async def end_of(job: str) -> Job:
+    async def ended() -> bool:
+        return await Job.objects.filter(pk=job, finished__isnull=False).aexists()
+
+    await until(ended)
+    return await Job.objects.aget(pk=job)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_celerys_tasks_are_jobs_of_whoever_asks(project: Path) -> None:
+    tracked(project)
+    for name in ("tasks", "views"):
+        (project / f"{name}.py").write_text(code(TRACK, name))
+    urls: Any = ModuleType("studio.urls")
+    urls.urlpatterns = [
+        path("order", __import__("studio.views").views.order),
+        *__import__("config.urls").urls.urlpatterns,
+    ]
+    scope: dict[str, Any] = {}
+    exec(code(TRACK, "settings") + code(TRACK, "elsewhere"), scope)
+    with override_settings(MIDDLEWARE=scope["MIDDLEWARE"], ROOT_URLCONF=urls):
+        page = (await AsyncClient().get("/order?copies=20")).content.decode()
+    found = re.search(r'<prog-rock job="([0-9a-f-]{36})"', page)
+    assert found
+    job = await end_of(found[1])
+    assert (job.state, job.title, job.result) == (State.SUCCEEDED, "Press", {"copies": 20})
+    assert job.owner.startswith("session:")
+    assert [line.text for line in await jobs.ajournal(job.pk, owner=job.owner)] == ["Copy 13 has a scratch."]
+    user = await User.objects.acreate(username="me", email="me@example.com")
+    job = await end_of(await sync_to_async(scope["order_for"])(user, 2))
+    assert (job.title, job.owner) == ("2 copies", f"user:{user.pk}")
+
+
+@pytest.mark.usefixtures("engine")
+async def test_djangos_tasks_are_jobs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django_tasks import signals as framework
+
+    page = "howto/track-django-tasks.md"
+    for name in ("task_enqueued", "task_started", "task_finished"):
+        monkeypatch.setattr(getattr(framework, name), "receivers", [])
+        getattr(framework, name).sender_receivers_cache.clear()
+    for name in ("apps", "tasks"):
+        (project / f"{name}.py").write_text(code(page, name))
+    scope: dict[str, Any] = {}
+    with override_settings(TASKS={"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}):
+        exec(code(page, "queue"), scope)
+        import_module("studio.apps").Studio("studio", import_module("studio")).ready()
+        user = await User.objects.acreate(username="me")
+        from progrock.push import id_of
+
+        job = await end_of(str(id_of(await sync_to_async(scope["order"])(user, 20))))
+    assert (job.state, job.title, job.owner) == (State.SUCCEEDED, "20 copies", f"user:{user.pk}")
+    assert job.result == {"copies": 20}
+    assert [line.text for line in await jobs.ajournal(job.pk, owner=job.owner)] == ["Copy 13 has a scratch."]
