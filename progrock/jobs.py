@@ -351,6 +351,20 @@ async def aget(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     return _newest(await _row(key, owner), entry)
 
 
+async def aget_all(names: Sequence[str | uuid.UUID], *, owner: str) -> list[Snapshot]:
+    """Return the snapshots of several jobs as they stand, in their order, with one question to the database.
+
+    :raises NotFound: if there is no such job as one of them, or it is somebody else's.
+    :raises Unavailable: if the database is away.
+    """
+    keys = [key_of(name) for name in names]
+    with available():
+        rows = {str(row.pk): row async for row in primary().filter(pk__in=keys, owner=owner)}
+    if missing := next((key for key in keys if key not in rows), None):
+        raise NotFound(f"Expected the id of a job of yours, got {missing}.")
+    return [_newest(rows[key], entry) for key, entry in zip(keys, await _entries(keys), strict=True)]
+
+
 async def ajournal(job: str | uuid.UUID, *, owner: str, after: int = 0) -> Sequence[Line]:
     """Return what is kept of a job's journal.
 

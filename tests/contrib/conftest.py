@@ -66,6 +66,13 @@ class Visitor:
             time.sleep(0.03)
         return found
 
+    def until_told(self, path: str, wanted: object) -> None:
+        """Wait until a URL answers with this JSON."""
+        end = time.monotonic() + WITHIN
+        while (found := json.loads(self.get(path))) != wanted:
+            assert time.monotonic() < end, json.dumps(found)
+            time.sleep(0.03)
+
     def end_of(self, job: str) -> dict[str, Any]:
         return self.until(job, lambda job: bool(job["complete"]))
 

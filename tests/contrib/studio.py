@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import time
+from typing import Any
 
 import redis
 from celery import Celery, Task
@@ -55,8 +56,10 @@ def play(gate: str) -> str:
 
 @app.task(bind=True)
 def upload(self: Task, gate: str) -> str:
-    """Tells Celery alone."""
-    self.update_state(state="PROGRESS", meta={"current": 1, "total": 4, "description": "One of four"})
+    """Tells Celery alone, as celery-progress does."""
+    from celery_progress.backend import ProgressRecorder
+
+    ProgressRecorder(self).set_progress(1, 4, "One of four")
     wait(gate)
     return "Sent"
 
@@ -120,3 +123,15 @@ def die() -> None:
 @app.task(time_limit=1)
 def endless() -> None:
     wait("never")
+
+
+@app.task(bind=True)
+def count(self: Task, gate: str, seconds: int = 4) -> dict[str, Any]:
+    """As the tasks of celery-progress' users are."""
+    from progrock.contrib.celery_progress.backend import ProgressRecorder
+
+    recorder = ProgressRecorder(self)
+    for second in range(seconds):
+        recorder.set_progress(second + 1, seconds, description=f"Second {second + 1}")
+        wait(gate)
+    return {"sum": sum(range(seconds))}

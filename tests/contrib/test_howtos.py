@@ -19,6 +19,7 @@ from django.test import AsyncClient, override_settings
 from django.urls import path
 
 from progrock import jobs
+from progrock.contrib.owned import owned_by
 from progrock.models import Job
 from progrock.protocol import State
 from tests.documents import code
@@ -84,6 +85,23 @@ async def test_celerys_tasks_are_jobs_of_whoever_asks(project: Path) -> None:
     user = await User.objects.acreate(username="me", email="me@example.com")
     job = await end_of(await sync_to_async(scope["order_for"])(user, 2))
     assert (job.title, job.owner) == ("2 copies", f"user:{user.pk}")
+
+
+@pytest.mark.usefixtures("engine")
+async def test_the_recorder_of_celery_progress_tells_the_job(project: Path) -> None:
+    tracked(project)
+    (project / "tasks.py").write_text(code("howto/come-from-celery-progress.md", "tasks"))
+    add_up = import_module("studio.tasks").add_up
+
+    def queue() -> str:
+        with owned_by("me"):
+            return str(add_up.delay(4).id)
+
+    job = await end_of(await sync_to_async(queue)())
+    assert (job.state, job.result) == (State.SUCCEEDED, 6)
+    scope: dict[str, Any] = {}
+    exec(code("howto/come-from-celery-progress.md", "urls"), scope)
+    assert [each.name for each in scope["urlpatterns"][0].url_patterns] == ["task_status", "group_status"]
 
 
 @pytest.mark.usefixtures("engine")

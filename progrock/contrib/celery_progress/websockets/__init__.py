@@ -1,0 +1,1 @@
+"""The same for pages with celery-progress' `websockets.js`."""
