@@ -15,14 +15,15 @@ import pytest
 from asgiref.sync import sync_to_async
 from celery import Celery, signals
 from django.contrib.auth.models import User
-from django.test import AsyncClient, override_settings
+from django.contrib.sessions.backends.db import SessionStore
+from django.test import AsyncClient, RequestFactory, override_settings
 from django.urls import path
 
 from progrock import jobs
 from progrock.contrib.owned import owned_by
 from progrock.models import Job
 from progrock.protocol import State
-from tests.documents import code
+from tests.documents import ROOT, code
 from tests.push.conftest import engine as engine
 from tests.push.conftest import services as services
 from tests.until import until
@@ -102,6 +103,32 @@ async def test_the_recorder_of_celery_progress_tells_the_job(project: Path) -> N
     scope: dict[str, Any] = {}
     exec(code("howto/come-from-celery-progress.md", "urls"), scope)
     assert [each.name for each in scope["urlpatterns"][0].url_patterns] == ["task_status", "group_status"]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_what_replaces_a_taskstate_table_does_what_it_did(project: Path) -> None:
+    app = tracked(project)
+    kept: list[int] = []
+    from progrock.contrib.celery import current
+
+    scope: dict[str, Any] = {"app": app, "current": current, "keep": kept.append, "__name__": "studio.tasks"}
+    scope["render"] = lambda request, template, context: context["job"]
+    exec(code("howto/replace-a-taskstate-table.md", "after"), scope)
+    request: Any = RequestFactory().get("/")
+    request.session = SessionStore()
+    request.session["rows"] = [1, 2, 3]
+
+    def ask() -> str:
+        with owned_by(request):
+            return str(scope["start"](request))
+
+    job = await end_of(await sync_to_async(ask)())
+    assert (job.state, job.title, job.percent, kept) == (State.SUCCEEDED, "Import rows", 100, [1, 2, 3])
+    page = (ROOT / "docs/howto/replace-a-taskstate-table.md").read_text()
+    blocks = re.findall(r"^```\w+ (before|after)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    lines = {word: sum(text.count("\n") for label, text in blocks if label == word) for word in ("before", "after")}
+    assert lines["after"] * 3 < lines["before"]
+    compile(blocks[0][1], "before", "exec")
 
 
 @pytest.mark.usefixtures("engine")
