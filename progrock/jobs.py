@@ -18,6 +18,7 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from . import registry, updates
+from .conf import BUILT_IN
 from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door, trouble
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
 from .models import Job, primary
@@ -550,6 +551,7 @@ def snapshot_of(row: Job) -> Snapshot:
         attempt=row.attempt,
         retry_of=str(row.retry_of_id) if row.retry_of_id else None,
         parent=str(row.parent_id) if row.parent_id else None,
+        can_retry=row.service not in BUILT_IN,
         lines=row.lines,
     )
 

@@ -75,8 +75,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The whole visible state of a job, the same on every transport. Absolute, and ordered by `seq`.
 
     `seq` is microseconds, `left` a duration in milliseconds, `created`, `at`, `heard`, `moved` and `due` are
-    milliseconds since 1970. `lines` is how many lines the job's journal has had, `parent` the job that
-    this one is a child of. `progress` and `complete` follow from the rest.
+    milliseconds since 1970. `lines` is how many lines the job's journal has had, `parent` the job that this one is a
+    child of, `can_retry` whether clients may try it again. `progress` and `complete` follow from the rest.
 
     Three clocks tell apart who is silent: `heard` is when the service last answered, `moved` when the job last moved,
     and `due` when its next step is to be taken, so that the time by which that is over is how late we are ourselves.
@@ -105,6 +105,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     attempt: int = 1
     retry_of: str | None = None
     parent: str | None = None
+    can_retry: bool = True
     lines: int = 0
 
     def __post_init__(self) -> None:

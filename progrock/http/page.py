@@ -68,7 +68,7 @@ def words(snapshot: Snapshot) -> dict[str, Any]:
         "note": snapshot.error.message if snapshot.error else snapshot.message,
         "known": snapshot.percent is not None or snapshot.complete,
         "can_cancel": snapshot.state in (State.PENDING, State.RUNNING),
-        "can_retry": snapshot.state in (State.FAILED, State.CANCELLED),
+        "can_retry": snapshot.can_retry and snapshot.state in (State.FAILED, State.CANCELLED),
     }
 
 

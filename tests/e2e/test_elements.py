@@ -490,10 +490,15 @@ async def test_a_retry_takes_the_row_of_what_it_tries_again(page: Page, stage: S
     await show(page, site, "all")
     row = page.locator("prog-rock-jobs > prog-rock")
     await expect(row).to_have_attribute("state", "failed")
+    tracked = stage.say(sample("Import", State.FAILED, error=Failure("remote", "No."), can_retry=False))
+    await expect(element(page, tracked).get_by_role("button")).to_have_count(0)
+    await expect(element(page, tracked)).to_have_attribute("state", "failed")
+    row = element(page, failed)
     stage.retried = sample("Failed again", State.RUNNING, retry_of=failed.job, attempt=2)
     await row.get_by_role("button", name="Retry").click()
-    await expect(row).to_have_attribute("job", stage.retried.job)
+    row = element(page, stage.retried)
     await expect(row).to_contain_text("attempt 2")
+    await expect(page.locator("prog-rock-jobs > prog-rock")).to_have_count(2)
     await expect(row).to_have_attribute("state", "running")
 
 

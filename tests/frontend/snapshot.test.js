@@ -35,8 +35,9 @@ test('what is merely broken is left empty', () => {
 });
 
 test('a server that does not tell of clocks and attempts is believed in the rest', () => {
-  const { due, stalled, attempt, retry_of, parent, ...older } = snapshot();
+  const { due, stalled, attempt, retry_of, parent, can_retry, ...older } = snapshot();
   const read = readSnapshot(older);
+  assert.equal(read.can_retry, true);
   assert.deepEqual([read.due, read.stalled, read.attempt, read.retry_of, read.parent], [null, false, 1, null, null]);
   assert.equal(read.percent, older.percent);
 });

@@ -11,7 +11,9 @@ from django.http import HttpResponse
 from django.test import AsyncClient
 from django.utils import translation
 
+from progrock import push
 from progrock.http.page import duration
+from progrock.models import Job
 from progrock.protocol import Line
 from progrock.testing import Reading, Remote, State
 from progrock.words import REASONS, WORDS
@@ -141,6 +143,17 @@ async def test_a_cancel_leads_back_to_the_page(caller: Caller, going: Remote) ->
     assert (response.status_code, response["Location"]) == (303, f"/prog/jobs/{job}/")
     await caller.complete(job)
     assert "Cancelled" in (await shown(caller, f"jobs/{job}/")).text
+
+
+async def test_what_code_of_our_own_did_is_not_tried_again_from_a_page(caller: Caller) -> None:
+    owner = (await Job.objects.aget(pk=await caller.start())).owner
+    job = (await push.acreate("Import", owner=owner)).job
+    await push.afail(job, "no")
+    ended = await caller.complete(job)
+    assert (ended["state"], ended["can_retry"]) == ("failed", False)
+    assert "Retry" not in (await shown(caller, f"jobs/{job}/")).text
+    refused = await caller.post(f"jobs/{job}/retry")
+    assert said(refused, 422)["code"] == "invalid_params"
 
 
 async def test_the_list_leads_to_each_job_and_to_older_ones(caller: Caller, going: Remote) -> None:

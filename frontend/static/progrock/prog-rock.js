@@ -298,7 +298,7 @@ export class ProgRockElement extends HTMLElement {
     const { since, told } = held ?? { since: performance.now() - this.#came, told: 0 };
     // Before the first try failed, nothing is lost.
     const connected = client.connection.state === 'open' || (!held && client.connection.again === null);
-    const { state, progress, complete, percent, title, misses, attempt, file } = snapshot;
+    const { state, progress, complete, percent, title, misses, attempt, file, can_retry } = snapshot;
     const odd = condition(snapshot, since, connected, told);
     // An estimate from before the trouble would be a promise.
     const left = odd ? '' : timeLeft(snapshot, since);
@@ -335,7 +335,7 @@ export class ProgRockElement extends HTMLElement {
     this.#file.type = file ?? '';
     this.#file.ariaLabel = `${say('Open the file')}: ${title}`;
 
-    const offer = !complete ? 'cancel' : state === 'succeeded' ? '' : 'retry';
+    const offer = !complete ? 'cancel' : state === 'succeeded' || !can_retry ? '' : 'retry';
     if (offer !== this.#offer) {
       // It must not take the keyboard's place on the page with it, nor be pressed by a key that is held down.
       if (this.shadowRoot?.activeElement === this.#button) this.#base.focus();

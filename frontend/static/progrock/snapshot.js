@@ -55,6 +55,7 @@ export function readSnapshot(value) {
     attempt: Math.max(1, Math.floor(amount(value.attempt) ?? 1)),
     retry_of: text(value.retry_of) || null,
     parent: text(value.parent) || null,
+    can_retry: value.can_retry !== false,
     lines: Math.floor(amount(value.lines) ?? 0),
   });
 }

@@ -31,6 +31,7 @@ export function readSnapshot(value: unknown): Readonly<{
     attempt: number;
     retry_of: string | null;
     parent: string | null;
+    can_retry: boolean;
     lines: number;
 }> | null;
 /**
