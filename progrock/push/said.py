@@ -41,12 +41,19 @@ def number(name: str, value: object) -> float | None:
         return None
     try:
         said = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+    except Exception:
+        # An array or a tensor says in its own way that it is none.
         said = math.nan
     if not math.isfinite(said):
         logger.warning("%s: expected a number, got %a.", name, value)
         return None
     return said
+
+
+def words(text: object) -> str | None:
+    """Return a text that was reported as one line that can be kept, None of none: it may be one that is yet to be
+    translated, or what Unicode does not have."""
+    return None if text is None else one_line(str(text))
 
 
 def _json(name: str, value: Any, most: int) -> Any:

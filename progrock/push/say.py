@@ -18,7 +18,7 @@ from ..jobs import entry_for, key_of, snapshot_of
 from ..models import Job
 from ..protocol import Line, Snapshot, State
 from .rows import insert, new_row
-from .said import ended, line, number
+from .said import ended, line, number, words
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ async def areport(
     :raises NotFound: if it is no id of a job.
     :raises Unavailable: if the store is away.
     """
-    report = Report(number("done", done), number("total", total), number("percent", percent), message, title)
+    numbers = number("done", done), number("total", total), number("percent", percent)
+    report = Report(*numbers, words(message), words(title))
     return (await asay(job, report)).cancelled
 
 

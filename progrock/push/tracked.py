@@ -22,7 +22,7 @@ from ..models import Job
 from ..protocol import Line, State
 from .reporter import BEAT, reporter
 from .rows import anywhere, insert, new_row
-from .said import ended, line, number
+from .said import ended, line, number, words
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +110,9 @@ class Tracked:
         if percent is not None:
             self._percent = percent
         if message is not None:
-            self._message = message
+            self._message = words(message)
         if title is not None:
-            self._title = title
+            self._title = words(title)
         if self._stop:
             self._raise()
 
@@ -190,7 +190,7 @@ class Tracked:
 
         :param message: what it waits for, for people.
         """
-        self._message, self._resting = message, True
+        self._message, self._resting = words(message), True
         reporter().wake()
 
     def __enter__(self) -> Tracked:

@@ -1,0 +1,48 @@
+"""What nobody should do with tracked code, and somebody will."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from django.utils.translation import gettext_lazy
+
+import progrock
+from progrock.inbox import MemoryInbox, Report
+from progrock.protocol import State
+from tests.push.conftest import ME, end_of
+from tests.push.test_tracked import says
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+class Odd:
+    """As a tensor of two numbers is."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("only one element can be converted")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [("\ud800\0rows", "rows"), (7, "7"), (gettext_lazy("Done."), "Done."), (Odd, f"{Odd}")]
+)
+async def test_whatever_a_message_and_a_title_are_they_are_told_as_text(
+    monkeypatch: pytest.MonkeyPatch, said: Any, shown: str
+) -> None:
+    put = MemoryInbox.put
+
+    async def encoded(self: MemoryInbox, job: str, report: Report | None = None, *said: Any, **more: Any) -> Any:
+        if report is not None:
+            report = msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=Report)
+        return await put(self, job, report, *said, **more)
+
+    monkeypatch.setattr(MemoryInbox, "put", encoded)
+    async with progrock.track("Import", owner=ME) as job:
+        job.report(Odd(), total=Odd(), message=said, title=said)  # type: ignore[arg-type]
+        seen = await says(job.id, lambda snapshot: snapshot.message == shown)
+        assert seen.title == shown
+    assert (await end_of(job.id)).state is State.SUCCEEDED
+    other = (await progrock.push.acreate("Import", owner=ME)).job
+    await progrock.push.areport(other, Odd(), message=said, title=said)  # type: ignore[arg-type]
+    assert (await says(other, lambda snapshot: snapshot.message == shown)).title == shown
