@@ -32,7 +32,10 @@ def ended(state: State, message: str, result: Any = None) -> End:
 
     :raises Invalid: if the result is no JSON that a job keeps.
     """
-    return End(state, one_line(str(message)), _json("result", result, RESULT_MOST))
+    kept = _json("result", result, RESULT_MOST)
+    if kept is not None and "\\u0000" in msgspec.json.encode(kept).decode():
+        raise Invalid("result: expected JSON that any database keeps, got a NUL character in it.")
+    return End(state, one_line(str(message)), kept)
 
 
 def number(name: str, value: object) -> float | None:

@@ -9,6 +9,7 @@ import pytest
 from django.utils.translation import gettext_lazy
 
 import progrock
+from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
 from progrock.protocol import State
 from tests.push.conftest import ME, end_of
@@ -46,3 +47,10 @@ async def test_whatever_a_message_and_a_title_are_they_are_told_as_text(
     other = (await progrock.push.acreate("Import", owner=ME)).job
     await progrock.push.areport(other, Odd(), message=said, title=said)  # type: ignore[arg-type]
     assert (await says(other, lambda snapshot: snapshot.message == shown)).title == shown
+
+
+async def test_a_result_that_postgresql_refuses_is_refused_where_it_is_said() -> None:
+    async with progrock.track("Import", owner=ME) as job:
+        with pytest.raises(Invalid, match="NUL"):
+            job.complete({"name": "a\0b"})
+    assert (await end_of(job.id)).state is State.SUCCEEDED
