@@ -194,11 +194,20 @@ class Tracked:
         reporter().wake()
 
     def __enter__(self) -> Tracked:
-        self._row = anywhere(lambda: insert(self._row, self._begin))
+        try:
+            self._row = anywhere(lambda: insert(self._row, self._begin))
+        except BaseException as error:
+            self._leave(error)
+            raise
         return self
 
     async def __aenter__(self) -> Tracked:
-        self._row = await sync_to_async(insert)(self._row, self._begin)
+        try:
+            self._row = await sync_to_async(insert)(self._row, self._begin)
+        except BaseException as error:
+            # Who waits was interrupted, and the row may be there all the same: nobody else will end it.
+            self._leave(error)
+            raise
         return self
 
     def __exit__(

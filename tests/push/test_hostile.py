@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import msgspec
@@ -11,7 +13,10 @@ from django.utils.translation import gettext_lazy
 import progrock
 from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
+from progrock.models import Job
 from progrock.protocol import State
+from progrock.push import tracked
+from tests.conftest import until
 from tests.push.conftest import ME, end_of
 from tests.push.test_tracked import says
 
@@ -54,3 +59,30 @@ async def test_a_result_that_postgresql_refuses_is_refused_where_it_is_said() ->
         with pytest.raises(Invalid, match="NUL"):
             job.complete({"name": "a\0b"})
     assert (await end_of(job.id)).state is State.SUCCEEDED
+
+
+async def test_a_coroutine_that_is_cancelled_while_it_begins_leaves_no_job_that_never_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert, inserting, go = tracked.insert, threading.Event(), threading.Event()
+
+    def slowly(*row: Any) -> Job:
+        inserting.set()
+        assert go.wait(10)
+        return insert(*row)
+
+    monkeypatch.setattr(tracked, "insert", slowly)
+    block = progrock.track("Import", owner=ME)
+
+    async def work() -> None:
+        async with block:
+            raise AssertionError("expected to be cancelled before")
+
+    working = asyncio.ensure_future(work())
+    await until(inserting.is_set, within=10)
+    working.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    await until(lambda: Job.objects.filter(pk=block.id).aexists(), within=10)
+    assert (await end_of(block.id)).state is State.FAILED
