@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
-import threading
 import uuid
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -68,7 +69,7 @@ class Tracked:
         self._name, self._number = secrets.token_hex(4), 0
         self._at = float("-inf")
         self._scheduled = False
-        self._over = threading.Event()
+        self._over: Future[None] = Future()
         self._rate: float | None = None
         self._counted: tuple[float, float] | None = None
 
@@ -215,7 +216,7 @@ class Tracked:
     ) -> bool:
         stops = self._leave(error)
         if self._pid == os.getpid():
-            self._over.wait(LINGER)
+            wait([self._over], LINGER)
         return stops
 
     async def __aexit__(
@@ -223,7 +224,8 @@ class Tracked:
     ) -> bool:
         stops = self._leave(error)
         if self._pid == os.getpid():
-            await sync_to_async(self._over.wait, thread_sensitive=False)(LINGER)
+            # Not in a thread: an event loop has few of them, and any number of blocks.
+            await asyncio.wait([asyncio.wrap_future(self._over)], timeout=LINGER)
         return stops
 
     def _expect(self, items: object, total: float | None) -> float:
@@ -275,13 +277,13 @@ class Tracked:
         if row.finished is None:
             reporter().add(self)
         else:
-            self._over.set()
+            self._over.set_result(None)
 
     # What the reporter calls, in its thread.
 
     @property
     def over(self) -> bool:
-        return self._over.is_set()
+        return self._over.done()
 
     def pressing(self) -> bool:
         return self._end is not None or self._resting or bool(self._lines) or self._given is not None
@@ -311,7 +313,7 @@ class Tracked:
             self._asked = True
             self._stop = self._interrupt
         if given.end is not None or given.rests or heard.over:
-            self._over.set()
+            self._over.set_result(None)
 
     def _news(self, now: float) -> _Given | None:
         """Return what is to be told: what is new, or after a while that it is alive."""

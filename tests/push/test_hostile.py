@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from django.utils.translation import gettext_lazy
 
 import progrock
+from progrock.delay import StoreAway
 from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
 from progrock.models import Job
@@ -86,3 +88,30 @@ async def test_a_coroutine_that_is_cancelled_while_it_begins_leaves_no_job_that_
         await working
     await until(lambda: Job.objects.filter(pk=block.id).aexists(), within=10)
     assert (await end_of(block.id)).state is State.FAILED
+
+
+async def test_any_number_of_blocks_may_be_left_at_once_while_nobody_takes_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = MemoryInbox.put
+    away = True
+
+    async def refuse(self: MemoryInbox, *said: Any, **more: Any) -> Any:
+        if away:
+            raise StoreAway("away")
+        return await put(self, *said, **more)
+
+    monkeypatch.setattr(MemoryInbox, "put", refuse)
+    monkeypatch.setattr(tracked, "LINGER", 0.5)
+    left: list[float] = []
+    inside = asyncio.Barrier(50)
+
+    async def work() -> None:
+        async with progrock.track("Import", owner=ME):
+            await inside.wait()
+            began = time.monotonic()
+        left.append(time.monotonic() - began)
+
+    await asyncio.gather(*(work() for _ in range(50)))
+    away = False
+    assert max(left) < 1.5
