@@ -21,6 +21,8 @@ from ..step import LINES_MOST, Look, Miss, Reading
 _ASKED = 500
 """Milliseconds from one look to the next while the code is waited for that shall end."""
 _WAITING = "Waiting for its turn."
+_NOTHING = " "
+"""Takes the place of that, where no message at all leaves it."""
 
 _Lines = tuple[int, Sequence[Line]]
 
@@ -101,7 +103,7 @@ class Pushed(Service):
             return Reading(State.PENDING, percent, message or _WAITING, title, lines=list(some), first=first)
         if said.silence > self._quiet:
             return Miss("lost", "Its code is not heard any more.")
-        return Reading(State.RUNNING, percent, message, title, lines=list(some), first=first)
+        return Reading(State.RUNNING, percent, message or _NOTHING, title, lines=list(some), first=first)
 
 
 async def _lines(said: Mapping[str, Said]) -> dict[str, _Lines]:

@@ -303,11 +303,12 @@ class Tracked:
             sender=self._name,
             number=given.number,
         )
+        store, is_new = registry.store(), False
         if not self._scheduled:
-            await registry.store().schedule([entry_for(self._row, 0)])
+            is_new = (await store.schedule([entry_for(self._row, 0)]))[0] is not None
             self._scheduled = True
-        elif given.presses:
-            await registry.store().nudge([self.id])
+        if given.presses and not is_new:
+            await store.nudge([self.id])
         self._given, self._at = None, now
         if heard.cancelled:
             self._asked = True
