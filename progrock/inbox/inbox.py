@@ -95,7 +95,8 @@ class Inbox(ABC):
         """Say something of a job; if nothing else, that its code is alive.
 
         :param lines: to be added to its journal.
-        :param waiting: whether its code has yet to begin, so that no silence is one.
+        :param waiting: whether its code has yet to begin, so that no silence is one. Without a sender, it
+            counts only if nothing was said of the job before.
         :param sender: who may say this again, because no answer came: a name of its own.
         :param number: of what that sender says, counted up: what has come already is not taken twice.
         :raises StoreAway: if it is not to be reached; it may have been put or not.

@@ -53,9 +53,12 @@ class MemoryInbox(Inbox):
     ) -> Heard:
         with self._lock:
             box = self._box(job)
+            over = box.said.end is not None
+            if waiting and not sender and box.at:
+                return Heard(box.cancelled, over)
             box.at = self._clock()
-            if box.said.end:
-                return Heard(box.cancelled, over=True)
+            if over:
+                return Heard(box.cancelled, over)
             if not sender or box.numbers.get(sender, 0) < number:
                 if sender:
                     box.numbers[sender] = number

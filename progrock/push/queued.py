@@ -48,9 +48,6 @@ class _Queued:
         return not self.over
 
     async def tell(self, now: float) -> None:
-        key = str(self._row.pk)
-        (said,) = await registry.inbox().read([key])
-        if said is None:
-            await registry.inbox().put(key, waiting=True)
+        await registry.inbox().put(str(self._row.pk), waiting=True)
         await registry.store().schedule([entry_for(self._row, 0)])
         self.over = True

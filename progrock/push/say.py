@@ -56,14 +56,8 @@ async def acreate(
     """
     row = new_row(title, owner=owner, job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight)
     # First, so that no step ever finds a job of which nothing was said.
-    if not await _is_known(row):
-        await _put(str(row.pk), waiting=True)
+    await _put(str(row.pk), waiting=True)
     return snapshot_of(await sync_to_async(insert)(row, door(_schedule, registry.aclose)))
-
-
-async def _is_known(row: Job) -> bool:
-    (said,) = await _within(registry.inbox().read([str(row.pk)]))
-    return said is not None
 
 
 async def _schedule(row: Job) -> None:

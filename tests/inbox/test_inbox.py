@@ -110,6 +110,12 @@ async def test_what_has_begun_waits_no_more(inbox: Inbox) -> None:
     await inbox.put("j", waiting=True)
     await inbox.put("j")
     assert not (await said(inbox)).waiting
+    await inbox.put("j", waiting=True)
+    assert not (await said(inbox)).waiting
+    await inbox.put("j", waiting=True, sender="a", number=1)
+    assert (await said(inbox)).waiting
+    await inbox.put("j", end=DONE)
+    assert (await inbox.put("j", waiting=True)).over
 
 
 async def test_redis_forgets_what_nobody_adds_to(redis: RedisServer) -> None:

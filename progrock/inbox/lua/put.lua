@@ -4,16 +4,19 @@
 -- ARGV[3]   how many of its lines are kept
 -- ARGV[4]   for how many milliseconds what was said is kept, and
 -- ARGV[5]   of a job that is over
--- ARGV[6]   1 if its code has yet to begin
+-- ARGV[6]   1 if its code has yet to begin: without a sender, only if nothing was said of it before
 -- ARGV[7]   who says it, if they may say it again, and
 -- ARGV[8]   the number of what they say
 -- ARGV[9]   its end, or nothing
 -- ARGV[10]  how many parts of a report follow, each with its name; then come lines
 
 local said, lines = keys_of(ARGV[2])
-call('HSET', said, 'at', now())
-local before = call('HMGET', said, 'cancelled', 'end', 'from:' .. ARGV[7])
+local before = call('HMGET', said, 'cancelled', 'end', 'from:' .. ARGV[7], 'at')
 local cancelled = before[1] and 1 or 0
+if ARGV[6] == '1' and ARGV[7] == '' and before[4] then
+    return { cancelled, before[2] and 1 or 0 }
+end
+call('HSET', said, 'at', now())
 if before[2] then
     return { cancelled, 1 }
 end
