@@ -68,7 +68,7 @@ class Tracked:
         self._given: _Given | None = None
         self._name, self._number = secrets.token_hex(4), 0
         self._at = float("-inf")
-        self._scheduled = False
+        self._scheduled = self._entered = False
         self._over: Future[None] = Future()
         self._rate: float | None = None
         self._counted: tuple[float, float] | None = None
@@ -195,6 +195,7 @@ class Tracked:
         reporter().wake()
 
     def __enter__(self) -> Tracked:
+        self._enter()
         try:
             self._row = anywhere(lambda: insert(self._row, self._begin))
         except BaseException as error:
@@ -203,6 +204,7 @@ class Tracked:
         return self
 
     async def __aenter__(self) -> Tracked:
+        self._enter()
         try:
             self._row = await sync_to_async(insert)(self._row, self._begin)
         except BaseException as error:
@@ -227,6 +229,11 @@ class Tracked:
             # Not in a thread: an event loop has few of them, and any number of blocks.
             await asyncio.wait([asyncio.wrap_future(self._over)], timeout=LINGER)
         return stops
+
+    def _enter(self) -> None:
+        if self._entered:
+            raise RuntimeError(f"Job {self.id}: expected to be entered once, got entered again; track another.")
+        self._entered = True
 
     def _expect(self, items: object, total: float | None) -> float:
         """Take note of how many more items there are; return how many are done."""
@@ -277,6 +284,7 @@ class Tracked:
         if row.finished is None:
             reporter().add(self)
         else:
+            logger.warning("Job %s was over before its block began: nothing that is said of it counts.", row.pk)
             self._over.set_result(None)
 
     # What the reporter calls, in its thread.

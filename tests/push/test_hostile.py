@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from typing import Any
@@ -125,3 +126,25 @@ async def test_what_was_created_elsewhere_is_seen_to_begin_at_once(monkeypatch: 
         began = time.monotonic()
         await says(job, lambda snapshot: snapshot.message != "Waiting for its turn.")
         assert time.monotonic() - began < 2
+
+
+async def test_a_block_is_entered_once() -> None:
+    block = progrock.track("Import", owner=ME)
+    async with block:
+        pass
+    with pytest.raises(RuntimeError, match="expected to be entered once"):
+        async with block:
+            raise AssertionError("expected not to be entered again")
+    with pytest.raises(RuntimeError, match="expected to be entered once"), block:
+        raise AssertionError("expected not to be entered again")
+    assert (await end_of(block.id)).state is State.SUCCEEDED
+
+
+async def test_what_is_over_is_not_gone_on_with_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    async with progrock.track("Import", owner=ME, job="nightly"):
+        pass
+    await end_of(str(progrock.track("Import", owner=ME, job="nightly").id))
+    with caplog.at_level(logging.WARNING):
+        async with progrock.track("Import", owner=ME, job="nightly") as job:
+            pass
+    assert f"Job {job.id} was over before its block began" in caplog.text
