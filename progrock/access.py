@@ -14,6 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from . import registry
+from .aside import anywhere
 from .delay import StoreAway, door
 from .exceptions import Invalid
 from .models import primary
@@ -52,7 +53,8 @@ def owner_text(owner: Any) -> str:
     """
     if isinstance(owner, str):
         return owner
-    text = owner_of(owner) if isinstance(owner, HttpRequest) else None
+    # Who asks may be known to a database alone, which no event loop may ask.
+    text = anywhere(lambda: owner_of(owner)) if isinstance(owner, HttpRequest) else None
     if text is None and isinstance(owner, AbstractBaseUser) and owner.pk is not None:
         text = _owner(owner, None)
     if text is None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from django.db import connections
+
 R = TypeVar("R")
 
 
@@ -70,3 +72,28 @@ class Aside:
         if isinstance(result, Exception):
             raise result
         return result[0]
+
+
+def anywhere(work: Callable[[], R]) -> R:
+    """Return what `work` returns, which asks the database: where an event loop runs, from another thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    done: list[R] = []
+    raised: list[BaseException] = []
+
+    def aside() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            connections.close_all()  # those of this thread
+
+    thread = threading.Thread(target=aside, name="progrock-anywhere")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return done[0]

@@ -13,12 +13,12 @@ from celery.exceptions import Reject
 from django.utils import timezone
 
 from .. import push, registry
+from ..aside import anywhere
 from ..delay import door, trouble
 from ..exceptions import Cancelled, NotFound
 from ..models import primary
 from ..protocol import State
 from ..push.reporter import reporter
-from ..push.rows import anywhere
 from ..services.results import succeeded
 from .celery import HEADER
 from .celery_live import LIVE, extend

@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import Any
 
 from .. import push
+from ..aside import anywhere
 from ..delay import trouble
 from ..exceptions import Cancelled
 from ..models import Job, primary
 from ..protocol import State
-from ..push.rows import SERVICE, anywhere
+from ..push.rows import SERVICE
 from ..services.tasks import reading_of
 from .owned import Call, Terms, owned_by, owned_by_request, terms_of
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from .. import registry
 from ..access import owner_text
+from ..aside import anywhere
 from ..jobs import entry_for
 from ..models import Job
 from .reporter import reporter
-from .rows import anywhere, insert, new_row
+from .rows import insert, new_row
 
 
 def queued(

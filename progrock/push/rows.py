@@ -1,12 +1,10 @@
-"""The row of a job that own code does: inserted once, found if it is there, in whatever thread one is."""
+"""The row of a job that own code does: inserted once, found if it is there."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import IntegrityError, connections, router, transaction
 from django.utils import timezone
@@ -29,8 +27,6 @@ from ..models import Job, primary
 SERVICE = "track"
 """The service that they are of; the settings have it by themselves."""
 _NAMES = uuid.UUID("5f1f5a3c-9a60-4d3a-8f0e-2f5f4b0c7d11")
-
-R = TypeVar("R")
 
 
 def id_of(name: str | uuid.UUID | None) -> uuid.UUID:
@@ -128,28 +124,3 @@ def _known(job: Job) -> Job | None:
         # Whose it is, or would be, is a token, which is nobody's business.
         raise NotFound(f"Expected an id that is new, or that of a tracked job of this owner, got {job.pk}.")
     return row
-
-
-def anywhere(work: Callable[[], R]) -> R:
-    """Return what `work` returns, which asks the database: where an event loop runs, from another thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return work()
-    done: list[R] = []
-    raised: list[BaseException] = []
-
-    def aside() -> None:
-        try:
-            done.append(work())
-        except BaseException as error:
-            raised.append(error)
-        finally:
-            connections.close_all()  # of this thread
-
-    thread = threading.Thread(target=aside, name="progrock-insert")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return done[0]

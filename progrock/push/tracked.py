@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from .. import registry
+from ..aside import anywhere
 from ..exceptions import Cancelled
 from ..inbox import End, Report
 from ..jobs import entry_for
 from ..models import Job
 from ..protocol import Line, State
 from .reporter import BEAT, reporter
-from .rows import anywhere, insert, new_row
+from .rows import insert, new_row
 from .said import ended, line, number, words
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from ..aside import anywhere
 from ..push.reporter import Reporter, Teller
-from ..push.rows import anywhere
 
 _MOST = 100
 """How many times a job is asked for its news: it tells some hundred lines at a time."""

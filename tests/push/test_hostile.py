@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.contrib.auth import get_user_model
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 import progrock
@@ -18,7 +21,7 @@ from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
 from progrock.models import Job
 from progrock.protocol import State
-from progrock.push import tracked
+from progrock.push import rows, tracked
 from tests.conftest import until
 from tests.push.conftest import ME, end_of
 from tests.push.test_tracked import says
@@ -67,7 +70,7 @@ async def test_a_result_that_postgresql_refuses_is_refused_where_it_is_said() ->
 async def test_a_coroutine_that_is_cancelled_while_it_begins_leaves_no_job_that_never_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    insert, inserting, go = tracked.insert, threading.Event(), threading.Event()
+    insert, inserting, go = rows.insert, threading.Event(), threading.Event()
 
     def slowly(*row: Any) -> Job:
         inserting.set()
@@ -148,3 +151,16 @@ async def test_what_is_over_is_not_gone_on_with_in_silence(caplog: pytest.LogCap
         async with progrock.track("Import", owner=ME, job="nightly") as job:
             pass
     assert f"Job {job.id} was over before its block began" in caplog.text
+
+
+async def test_a_request_is_an_owner_in_an_async_view_too() -> None:
+    user = await get_user_model().objects.acreate(username="me")
+    request = RequestFactory().get("/")
+    for make in (progrock.push.acreate, None):
+        request.user = SimpleLazyObject(lambda: get_user_model().objects.get(pk=user.pk))  # type: ignore[assignment]
+        if make:
+            job = (await make("Import", owner=request)).job
+        else:
+            async with progrock.track("Import", owner=request) as block:
+                job = block.id
+        assert (await Job.objects.aget(pk=job)).owner == f"user:{user.pk}"

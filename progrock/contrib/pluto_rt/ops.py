@@ -6,12 +6,13 @@ import weakref
 from typing import Any
 
 from ... import registry
+from ...aside import anywhere
 from ...delay import StoreAway, door
 from ...exceptions import Unavailable
 from ...protocol import Line
 from ...push import complete, create, part
 from ...push.reporter import BEAT, reporter
-from ...push.rows import anywhere, id_of
+from ...push.rows import id_of
 
 
 def job_of(name: str) -> str:
