@@ -120,6 +120,14 @@ class Inbox(ABC):
         """
 
     @abstractmethod
+    async def follow(self, job: str, last: int) -> None:
+        """Number a job's lines from where they were read to, if there are fewer: it was emptied, and they began at 1.
+
+        :param last: the number of the last line that was read.
+        :raises StoreAway: if it is not to be reached.
+        """
+
+    @abstractmethod
     async def cancel(self, job: str) -> None:
         """Ask for a job's end: its code hears it when it says something next. One that has yet to begin ends here.
 

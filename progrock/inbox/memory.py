@@ -83,6 +83,12 @@ class MemoryInbox(Inbox):
             first = max(first, oldest)
             return first, list(box.lines)[first - oldest : first - oldest + most]
 
+    async def follow(self, job: str, last: int) -> None:
+        with self._lock:
+            box = self._boxes.get(job)
+            if box is not None and 0 < box.said.lines < last:
+                box.said = replace(box.said, lines=last + len(box.lines))
+
     async def cancel(self, job: str) -> None:
         with self._lock:
             box = self._box(job)

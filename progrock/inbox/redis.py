@@ -60,6 +60,9 @@ class RedisInbox(Inbox):
         first, found = await self._scripts.run("lines", _TAG, job, first, most)
         return first, [_line(each) for each in found]
 
+    async def follow(self, job: str, last: int) -> None:
+        await self._scripts.run("follow", _TAG, job, last)
+
     async def cancel(self, job: str) -> None:
         await self._scripts.run("cancel", _TAG, job, _encode(End(State.CANCELLED)), LIVE, OVER)
 

@@ -114,7 +114,9 @@ async def _lines(said: Mapping[str, Said]) -> dict[str, _Lines]:
     for job, entry in zip(said, await registry.store().peek(list(said)), strict=True):
         run = run_of(entry) if entry is not None else None
         known = run.snapshot.lines if run is not None else 0
-        if known < said[job].lines:
+        if known > said[job].lines:
+            await registry.inbox().follow(job, known)
+        if known != said[job].lines:
             behind[job] = known
     found = await asyncio.gather(*(_some(job, known + 1, said[job].end) for job, known in behind.items()))
     more = [job for job, known in behind.items() if said[job].end is None and said[job].lines > known + LINES_MOST]

@@ -65,6 +65,19 @@ async def test_lines_are_numbered_as_they_come_and_the_newest_are_kept(inbox: In
     assert await inbox.lines("j", 1, 10) == (4, lines(4, 5, 6, 7, 8))
 
 
+async def test_what_was_emptied_is_numbered_from_where_it_was_read(inbox: Inbox) -> None:
+    await inbox.follow("j", 5)
+    assert await inbox.read(["j"]) == [None]
+    await inbox.put("j", lines=lines(6, 7))
+    await inbox.follow("j", 2)
+    assert (await said(inbox)).lines == 2
+    await inbox.follow("j", 5)
+    assert (await said(inbox)).lines == 7
+    assert await inbox.lines("j", 6, 10) == (6, lines(6, 7))
+    await inbox.put("j", lines=lines(8))
+    assert await inbox.lines("j", 8, 10) == (8, lines(8))
+
+
 async def test_the_first_end_is_the_end_and_nothing_follows_it(inbox: Inbox) -> None:
     assert await inbox.put("j", Report(done=1), lines(1), DONE) == Heard(cancelled=False, over=False)
     late = await inbox.put("j", Report(done=2), lines(2), End(State.FAILED, "no"))

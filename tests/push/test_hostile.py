@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 import progrock
+from progrock import jobs, registry
 from progrock.delay import StoreAway
 from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
@@ -164,3 +165,16 @@ async def test_a_request_is_an_owner_in_an_async_view_too() -> None:
             async with progrock.track("Import", owner=request) as block:
                 job = block.id
         assert (await Job.objects.aget(pk=job)).owner == f"user:{user.pk}"
+
+
+async def test_lines_go_on_where_the_journal_is_when_the_inbox_was_emptied() -> None:
+    async with progrock.track("Import", owner=ME) as job:
+        for n in range(5):
+            job.log("info", f"before {n}")
+        await says(job.id, lambda snapshot: snapshot.lines == 5)
+        registry.inbox()._boxes.clear()  # type: ignore[attr-defined]
+        job.log("info", "after")
+        await says(job.id, lambda snapshot: snapshot.lines == 6)
+        job.log("info", "and another")
+    await end_of(job.id)
+    assert [line.text for line in await jobs.ajournal(job.id, owner=ME)][-3:] == ["before 4", "after", "and another"]
