@@ -142,6 +142,16 @@ async def test_redis_forgets_what_nobody_adds_to(redis: RedisServer) -> None:
     await inbox.aclose()
 
 
+async def test_a_clock_that_was_put_back_hides_no_silence(redis: RedisServer) -> None:
+    inbox = RedisInbox(redis.url, MOST)
+    await inbox.put("j")
+    redis.cli("HSET", "{inbox}:jobs:j:said", "at", str(int((time.time() + 3_600) * 1000)))
+    assert (await said(inbox)).silence == 0
+    await asyncio.sleep(0.1)
+    assert (await said(inbox)).silence >= 100
+    await inbox.aclose()
+
+
 async def test_memory_forgets_too() -> None:
     now = 0
     inbox = MemoryInbox(lambda: now, MOST)
