@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 import progrock
 from progrock import jobs, registry
-from progrock.delay import StoreAway
+from progrock.delay import MemoryStore, StoreAway
 from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
 from progrock.models import Job
@@ -178,3 +178,20 @@ async def test_lines_go_on_where_the_journal_is_when_the_inbox_was_emptied() -> 
         job.log("info", "and another")
     await end_of(job.id)
     assert [line.text for line in await jobs.ajournal(job.id, owner=ME)][-3:] == ["before 4", "after", "and another"]
+
+
+async def test_code_hears_of_a_cancel_that_came_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = MemoryStore.schedule
+    away = True
+
+    async def refuse(self: MemoryStore, *entries: Any) -> Any:
+        if away:
+            raise StoreAway("away")
+        return await schedule(self, *entries)
+
+    monkeypatch.setattr(MemoryStore, "schedule", refuse)
+    async with progrock.track("Import", owner=ME) as job:
+        await jobs.acancel(job.id, owner=ME)
+        away = False
+        await until(lambda: job.cancelled, within=10)
+    assert (await end_of(job.id)).state is State.CANCELLED
