@@ -251,6 +251,8 @@ class Tracked:
         raise Cancelled("The end of this job was asked for.")
 
     def _add(self, said: Line) -> None:
+        if self._end is not None:
+            return  # or who goes on to talk would keep the end back
         if len(self._lines) >= LINES_MOST:
             self._lines.popleft()
             self._dropped += 1

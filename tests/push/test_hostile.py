@@ -195,3 +195,23 @@ async def test_code_hears_of_a_cancel_that_came_before_the_first_step(monkeypatc
         away = False
         await until(lambda: job.cancelled, within=10)
     assert (await end_of(job.id)).state is State.CANCELLED
+
+
+async def test_a_thread_that_goes_on_to_log_does_not_keep_the_end_back() -> None:
+    ended = threading.Event()
+    with progrock.track("Import", owner=ME) as job:
+
+        def chatter() -> None:
+            while not ended.wait(0.0005):
+                for _ in range(50):
+                    job.log("info", "still here")
+
+        thread = threading.Thread(target=chatter)
+        thread.start()
+        await until(lambda: len(job._lines) == tracked.LINES_MOST, within=10)
+        job.complete()
+    try:
+        assert job.over
+    finally:
+        ended.set()
+        thread.join()
