@@ -69,7 +69,7 @@ class Reporter:
         self.wake()
 
     def wake(self) -> None:
-        """See to it that news are told now."""
+        """See to it that news are told now: those of jobs whose turn it is, or that press."""
         if self._loop is not None and self._wake is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -101,7 +101,8 @@ class Reporter:
 
     def _due(self, now: float) -> list[Teller]:
         with self._lock:
-            return [each for each, (_, at) in self._tellers.items() if at <= now]
+            each = self._tellers.items()
+            return [teller for teller, (pause, at) in each if at <= now or (not pause and teller.pressing())]
 
     async def _tell(self, teller: Teller, now: float) -> None:
         try:
@@ -113,7 +114,8 @@ class Reporter:
             pause = min(max(BACK_OFF[0], pause * 2), BACK_OFF[1])
             self._tellers[teller] = pause, now + pause
         else:
-            self._tellers[teller] = 0.0, 0.0
+            # Half a tick: another job that begins or ends is no reason to tell of this one.
+            self._tellers[teller] = 0.0, now + TICK / 2
         if teller.over:
             with self._lock:
                 del self._tellers[teller]

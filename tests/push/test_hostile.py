@@ -22,7 +22,7 @@ from progrock.exceptions import Invalid
 from progrock.inbox import MemoryInbox, Report
 from progrock.models import Job
 from progrock.protocol import State
-from progrock.push import rows, tracked
+from progrock.push import reporter, rows, tracked
 from tests.conftest import until
 from tests.push.conftest import ME, end_of
 from tests.push.test_tracked import says
@@ -197,6 +197,25 @@ async def test_code_hears_of_a_cancel_that_came_before_the_first_step(monkeypatc
     assert (await end_of(job.id)).state is State.CANCELLED
 
 
+async def test_what_others_end_does_not_make_a_job_say_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    puts: list[str] = []
+    put = MemoryInbox.put
+
+    async def count(self: MemoryInbox, job: str, *said: Any, **more: Any) -> Any:
+        puts.append(job)
+        return await put(self, job, *said, **more)
+
+    monkeypatch.setattr(MemoryInbox, "put", count)
+    async with progrock.track("Import", owner=ME) as long:
+        began = time.monotonic()
+        for n in range(30):
+            long.report(n)
+            async with progrock.track("Import", owner=ME):
+                pass
+        took = time.monotonic() - began
+    assert puts.count(long.id) <= took / reporter.TICK * 2 + 3
+
+
 async def test_a_thread_that_goes_on_to_log_does_not_keep_the_end_back() -> None:
     ended = threading.Event()
     with progrock.track("Import", owner=ME) as job:
@@ -215,3 +234,13 @@ async def test_a_thread_that_goes_on_to_log_does_not_keep_the_end_back() -> None
     finally:
         ended.set()
         thread.join()
+
+
+async def test_counting_in_many_threads_loses_nothing() -> None:
+    with progrock.track("Import", owner=ME, total=400_000) as job:
+        threads = [threading.Thread(target=lambda: [job.advance() for _ in range(50_000)]) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert job.done == 400_000
