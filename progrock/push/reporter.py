@@ -63,8 +63,9 @@ class Reporter:
             self._tellers[teller] = (0.0, 0.0)
             if self._thread is None:
                 ready = threading.Event()
-                self._thread = threading.Thread(target=self._main, args=(ready.set,), name="progrock", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._main, args=(ready.set,), name="progrock", daemon=True)
+                thread.start()  # which raises if the system has none left
+                self._thread = thread
                 ready.wait()
         self.wake()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
@@ -234,6 +235,27 @@ async def test_a_thread_that_goes_on_to_log_does_not_keep_the_end_back() -> None
     finally:
         ended.set()
         thread.join()
+
+
+async def test_a_thread_that_cannot_begin_is_begun_with_the_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tracked.reporter().__class__()
+    monkeypatch.setattr(tracked, "reporter", lambda: made)
+    start = threading.Thread.start
+
+    def none_left(self: threading.Thread) -> None:
+        if self.name == "progrock":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(RuntimeError):
+        async with progrock.track("Import", owner=ME):
+            raise AssertionError("expected not to begin")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    async with progrock.track("Import", owner=ME) as job:
+        pass
+    assert (await end_of(job.id)).state is State.SUCCEEDED
+    await sync_to_async(made.finish)()
 
 
 async def test_counting_in_many_threads_loses_nothing() -> None:
