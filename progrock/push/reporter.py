@@ -6,10 +6,11 @@ import asyncio
 import atexit
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .. import registry
 from ..delay import trouble
@@ -44,6 +45,13 @@ class Teller(Protocol):
         :param now: seconds of the monotonic clock.
         :raises StoreAway: if nobody takes them now; they are to be told again.
         """
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up in its own thread: the pool that others do it in is closed before a process ends."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
+        return socket.getaddrinfo(host, port, **hints)
 
 
 class Reporter:
@@ -86,7 +94,8 @@ class Reporter:
             self._thread.join(1.0)
 
     def _main(self, ready: Callable[[], object]) -> None:
-        asyncio.run(self._run(ready))
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(self._run(ready))
 
     async def _run(self, ready: Callable[[], object]) -> None:
         self._loop = asyncio.get_running_loop()

@@ -109,6 +109,16 @@ def away() -> None:
     sys.stdin.readline()
 
 
+def leave() -> None:
+    """Come to the end while nobody takes anything, and end."""
+    with progrock.track("Import", owner=ME, job=NAME):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+    sys.stdout.write("left\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.push.own_settings")
     django.setup()
@@ -116,5 +126,5 @@ if __name__ == "__main__":
 
     import progrock
 
-    known = (block, coroutine, threads, fork, hang, group, away)
+    known = (block, coroutine, threads, fork, hang, group, away, leave)
     {each.__name__: each for each in known}[sys.argv[1]]()

@@ -34,12 +34,15 @@ class Stage:
             Command(["manage.py", *each], self.environment) for each in (["runworker", "prog-rocker"], ["rundelay"])
         ]
 
-    def start(self, what: str, name: str) -> subprocess.Popen[str]:
-        """Run own code."""
+    def start(self, what: str, name: str, **environment: str) -> subprocess.Popen[str]:
+        """Run own code.
+
+        :param environment: what is different in its own.
+        """
         return subprocess.Popen(
             [sys.executable, "-m", "tests.push.own_code", what, name],
             cwd=ROOT,
-            env=self.environment,
+            env={**self.environment, **environment},
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -62,7 +65,7 @@ class Stage:
 
     async def end(self, name: str) -> tuple[Any, ...]:
         """Return how a job ended, once it has."""
-        await until(lambda: self.ended(name), within=20)
+        await until(lambda: self.ended(name), within=30)
         ended = self.ended(name)
         assert ended
         return ended

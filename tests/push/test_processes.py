@@ -79,3 +79,20 @@ async def test_while_redis_is_away_code_goes_on_and_its_end_is_told_later(stage:
         assert 1_000 <= lines <= 2_001
         code.stdin.close()
         assert code.wait(20) == 0
+
+
+async def test_a_redis_that_is_back_before_the_process_has_ended_is_told_the_end(stage: Stage) -> None:
+    by_name = stage.redis.url.replace("127.0.0.1", "localhost")
+    with stage.start("leave", "leave", REDIS_URL=by_name) as code:
+        assert code.stdin
+        assert code.stdout
+        assert code.stdout.readline() == "ready\n"
+        stage.redis.stop()
+        try:
+            code.stdin.write("go\n")
+            code.stdin.flush()
+            assert code.stdout.readline() == "left\n"
+        finally:
+            stage.redis.start()
+        assert code.wait(20) == 0
+    assert (await stage.end("leave"))[:1] == ("succeeded",)
