@@ -85,7 +85,8 @@ class Pushed(Service):
 
     def _look(self, said: Said | None, lines: _Lines) -> Look:
         if said is None:
-            return Miss("lost", "Its code was never heard.")
+            where = ": with memory:// it has to run in the web process." if registry.conf().embedded else "."
+            return Miss("lost", f"Its code was never heard{where}")
         percent, message, title = _percent(said.report), _message(said.report), said.report.title or ""
         first, some = lines
         if said.end is not None:

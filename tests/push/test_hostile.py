@@ -238,7 +238,7 @@ async def test_a_thread_that_goes_on_to_log_does_not_keep_the_end_back() -> None
 
 
 async def test_a_thread_that_cannot_begin_is_begun_with_the_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = tracked.reporter().__class__()
+    made = reporter.Reporter()
     monkeypatch.setattr(tracked, "reporter", lambda: made)
     start = threading.Thread.start
 
@@ -258,9 +258,20 @@ async def test_a_thread_that_cannot_begin_is_begun_with_the_next_job(monkeypatch
     await sync_to_async(made.finish)()
 
 
+async def test_embedded_code_of_another_process_is_told_where_to_run() -> None:
+    job = await sync_to_async(rows.insert)(rows.new_row("Import", owner=ME), lambda row: None)
+    await registry.store().schedule([jobs.entry_for(job, 0)])
+    assert (await says(str(job.pk), lambda snapshot: snapshot.misses)).message.endswith("run in the web process.")
+
+
 async def test_counting_in_many_threads_loses_nothing() -> None:
     with progrock.track("Import", owner=ME, total=400_000) as job:
-        threads = [threading.Thread(target=lambda: [job.advance() for _ in range(50_000)]) for _ in range(8)]
+
+        def count() -> None:
+            for _ in range(50_000):
+                job.advance()
+
+        threads = [threading.Thread(target=count) for _ in range(8)]
         for each in threads:
             each.start()
         for each in threads:
