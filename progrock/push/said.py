@@ -59,6 +59,15 @@ def words(text: object) -> str | None:
     return None if text is None else one_line(str(text))
 
 
+def why(error: BaseException) -> str:
+    """Return the type and the words of an exception: its type alone, if it has none, or raises when it is asked."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
 def _json(name: str, value: Any, most: int) -> Any:
     if value is None:
         return None

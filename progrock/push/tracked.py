@@ -24,7 +24,7 @@ from ..models import Job
 from ..protocol import Line, State
 from .reporter import BEAT, reporter
 from .rows import insert, new_row
-from .said import ended, line, number, words
+from .said import ended, line, number, why, words
 
 logger = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ class Tracked:
         if error is None or ours:
             self._finish(ended(State.CANCELLED if self._heeded else State.SUCCEEDED, ""))
         else:
-            self._finish(ended(State.FAILED, f"{type(error).__name__}: {error}".removesuffix(": ")))
+            self._finish(ended(State.FAILED, why(error)))
         return ours
 
     def _begin(self, row: Job) -> None:

@@ -264,6 +264,18 @@ async def test_embedded_code_of_another_process_is_told_where_to_run() -> None:
     assert (await says(str(job.pk), lambda snapshot: snapshot.misses)).message.endswith("run in the web process.")
 
 
+async def test_an_exception_that_has_no_words_ends_its_job_too() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise UnicodeError("not even this")
+
+    with pytest.raises(Mute):
+        async with progrock.track("Import", owner=ME) as job:
+            raise Mute
+    end = await end_of(job.id)
+    assert (end.state, end.message) == (State.FAILED, "Mute")
+
+
 async def test_counting_in_many_threads_loses_nothing() -> None:
     with progrock.track("Import", owner=ME, total=400_000) as job:
 
