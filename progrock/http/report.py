@@ -82,6 +82,8 @@ async def report(request: HttpRequest, job: str) -> HttpResponseBase:
     body = _body(request, ReportBody)
     said = Report(body.done, body.total, body.percent, body.message, body.title)
     lines = [line(each.level, each.text, each.data) for each in body.lines]
+    if body.result is not None and body.state != "succeeded":
+        raise Invalid(f"result: expected the state 'succeeded' beside it, got {body.state or 'none'}.")
     end = ended(State(body.state), body.message or "", body.result) if body.state else None
     heard = await push.asay(job, said, lines, end)
     return _json(HeardBody(heard.cancelled, heard.over))
