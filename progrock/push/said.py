@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..delay import trouble
 from ..exceptions import Invalid
 from ..inbox import End
 from ..protocol import LEVELS, Line, State
@@ -48,7 +49,8 @@ def number(name: str, value: object) -> float | None:
         # An array or a tensor says in its own way that it is none.
         said = math.nan
     if not math.isfinite(said):
-        logger.warning("%s: expected a number, got %a.", name, value)
+        # One line a second: what is reported once is asked for with every tick.
+        trouble.say(logger, "%s: expected a number, got %a.", name, value)
         return None
     return said
 

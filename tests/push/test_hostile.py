@@ -276,6 +276,17 @@ async def test_an_exception_that_has_no_words_ends_its_job_too() -> None:
     assert (end.state, end.message) == (State.FAILED, "Mute")
 
 
+async def test_what_is_no_number_is_logged_once_a_second_at_most(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with progrock.track("Training", owner=ME) as job:
+            began = time.monotonic()
+            job.report(percent=float("nan"))
+            for n in range(5):
+                job.report(message=str(n))
+                await says(job.id, lambda snapshot: snapshot.message == job._message)
+    assert 1 <= caplog.text.count("expected a number") <= time.monotonic() - began + 1
+
+
 async def test_counting_in_many_threads_loses_nothing() -> None:
     with progrock.track("Import", owner=ME, total=400_000) as job:
 
