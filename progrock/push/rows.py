@@ -78,7 +78,8 @@ def insert(job: Job, then: Callable[[Job], object]) -> Job:
     """Insert a row, or return the one that is there with its key or its id.
 
     :param then: what follows once it is committed: now, or when the caller's transaction is.
-    :raises NotFound: if the id is that of somebody else's job, or of one of another service; or so is the parent's.
+    :raises NotFound: if the id is that of somebody else's job, or it or the key of one of another service; or so is
+        the parent's.
     :raises Invalid: if the parent is over.
     :raises Unavailable: if the database is away.
     """
@@ -117,10 +118,10 @@ def _inserted(job: Job, using: str) -> Job:
 
 
 def _known(job: Job) -> Job | None:
-    if job.key is not None and (row := primary().filter(owner=job.owner, key=job.key).first()):
-        return row
-    row = primary().filter(pk=job.pk).first()
+    row = primary().filter(owner=job.owner, key=job.key).first() if job.key is not None else None
+    row = row or primary().filter(pk=job.pk).first()
     if row is not None and (row.owner, row.service) != (job.owner, job.service):
         # Whose it is, or would be, is a token, which is nobody's business.
-        raise NotFound(f"Expected an id that is new, or that of a tracked job of this owner, got {job.pk}.")
+        expected = "an id and a key that are new, or those of a tracked job of this owner"
+        raise NotFound(f"Expected {expected}, got those of {row.pk}.")
     return row

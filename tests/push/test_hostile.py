@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 import progrock
 from progrock import jobs, registry
 from progrock.delay import MemoryStore, StoreAway
-from progrock.exceptions import Invalid
+from progrock.exceptions import Invalid, NotFound
 from progrock.inbox import MemoryInbox, Report
 from progrock.models import Job
 from progrock.protocol import State
@@ -285,6 +285,13 @@ async def test_what_is_no_number_is_logged_once_a_second_at_most(caplog: pytest.
                 job.report(message=str(n))
                 await says(job.id, lambda snapshot: snapshot.message == job._message)
     assert 1 <= caplog.text.count("expected a number") <= time.monotonic() - began + 1
+
+
+@pytest.mark.parametrize("services", [{"scripted": {"BACKEND": "tests.scripted.ScriptedService"}}])
+async def test_a_key_of_a_job_of_another_service_does_not_lead_to_it() -> None:
+    await jobs.astart(owner=ME, key="nightly")
+    with pytest.raises(NotFound, match="Expected an id and a key that are new"):
+        await progrock.push.acreate("Import", owner=ME, key="nightly")
 
 
 async def test_counting_in_many_threads_loses_nothing() -> None:
