@@ -52,7 +52,7 @@ def setting(remote: scripted.Remote, quiet: int, net: int) -> Iterator[None]:
 @pytest.fixture
 async def engine(setting: None, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     monkeypatch.setattr(Relay, "last_message", 0.01)
-    monkeypatch.setattr("progrock.push.tracked.BEAT", 0.2)
+    monkeypatch.setattr("progrock.push.telling.BEAT", 0.2)
     if connection.vendor != "sqlite":
         monkeypatch.setattr(embedded, "_lock_path", lambda: None)
     engine = Engine()

@@ -29,7 +29,7 @@ async def engine(
     monkeypatch.setattr(Relay, "last_message", 0.01)
     if connection.vendor != "sqlite":
         monkeypatch.setattr(embedded, "_lock_path", lambda: None)
-    monkeypatch.setattr("progrock.push.tracked.BEAT", 0.2)
+    monkeypatch.setattr("progrock.push.telling.BEAT", 0.2)
     settings.PROGROCK = {"SERVICES": services}
     engine = Engine()
     await engine.start()

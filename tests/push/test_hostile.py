@@ -126,7 +126,7 @@ async def test_any_number_of_blocks_may_be_left_at_once_while_nobody_takes_anyth
 async def test_what_was_created_elsewhere_is_seen_to_begin_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     job = (await progrock.push.acreate("Import", owner=ME)).job
     await says(job, lambda snapshot: snapshot.due and snapshot.due - snapshot.at > 3_000)
-    monkeypatch.setattr(tracked, "BEAT", 60)
+    monkeypatch.setattr("progrock.push.telling.BEAT", 60)
     async with progrock.track("Import", owner=ME, job=job):
         began = time.monotonic()
         await says(job, lambda snapshot: snapshot.message != "Waiting for its turn.")
