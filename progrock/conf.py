@@ -90,6 +90,7 @@ BUILT_IN = {
             patience=60_000,
             expiry=30 * 86_400_000,
             deadline=30 * 86_400_000,
+            stopped="cancelled",
         ),
     ),
     "group": ServiceConf(
@@ -104,6 +105,7 @@ BUILT_IN = {
             patience=60_000,
             expiry=30 * 86_400_000,
             deadline=30 * 86_400_000,
+            stopped="cancelled",
         ),
     ),
 }
@@ -168,12 +170,27 @@ def parse(setting: Mapping[str, Any]) -> Conf:
     :raises ImproperlyConfigured: naming what was expected where, and what came.
     """
     try:
-        return msgspec.convert(dict(setting), Conf)
+        return msgspec.convert(_over_built_in(setting), Conf)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         says = str(error)
         if "$.SERVICES[...]" in says:
             says = _by_name(setting["SERVICES"]) or says
         raise ImproperlyConfigured(f"PROGROCK: {says}") from None
+
+
+def _over_built_in(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the setting with what it says of built-in services laid over what they have by themselves."""
+    services = setting.get("SERVICES", {})
+    if not isinstance(services, Mapping):
+        return dict(setting)
+    whole = dict(services)
+    for name, built_in in BUILT_IN.items():
+        given = services.get(name)
+        policy = given.get("POLICY", {}) if isinstance(given, Mapping) else None
+        if isinstance(given, Mapping) and isinstance(policy, Mapping):
+            known = {"BACKEND": built_in.backend, **given}
+            whole[name] = {**known, "POLICY": {**msgspec.structs.asdict(built_in.policy), **policy}}
+    return {**setting, "SERVICES": whole}
 
 
 def _by_name(services: Mapping[str, Any]) -> str | None:

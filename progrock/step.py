@@ -45,6 +45,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param nonsense: how many answers in a row that make no sense, or refuse a job that has begun, fail it.
     :param vanished: how many times in a row the service must say it does not know the job.
     :param losses: how many times in a row a step may take its worker down, or raise.
+    :param stopped: what becomes of a job that the service has cancelled though nobody here has asked for it: `failed`
+        with the code `stopped`, or `cancelled`.
     :param unknown_start: what becomes of a job that the service may have been told to start, when it can neither be
         asked for it nor be told twice: `fail` with the code `start_unknown`, or `restart`.
     """
@@ -63,6 +65,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nonsense: int = 5
     vanished: int = 3
     losses: int = 5
+    stopped: Literal["failed", "cancelled"] = "failed"
     unknown_start: Literal["fail", "restart"] = "fail"
 
     def __post_init__(self) -> None:
@@ -258,7 +261,7 @@ def _answered(
         message=one_line(look.message) if look.message or run.snapshot.misses else run.snapshot.message,
     )
     if look.state.complete:
-        return Decision(_end(replace(run, snapshot=snapshot), look, now), 0)
+        return Decision(_end(replace(run, snapshot=snapshot), look, policy, now), 0)
     if _overdue(run, policy, now):
         return Decision(fail(run, "deadline", _deadline_message(run, policy), now), 0)
     percent = _percent(look.percent, snapshot.percent)
@@ -399,12 +402,12 @@ def _forgive(run: Run, now: int) -> Run:
     return replace(run, answered=min(now, run.answered + max(0, until - run.snapshot.at * 1000)))
 
 
-def _end(run: Run, reading: Reading, now: int) -> Run:
+def _end(run: Run, reading: Reading, policy: Policy, now: int) -> Run:
     message = one_line(reading.message)
     if reading.state is State.FAILED:
         return fail(run, "remote", message or "The service says that it failed.", now)
     if reading.state is State.CANCELLED:
-        if run.snapshot.state is State.CANCELLING:
+        if run.snapshot.state is State.CANCELLING or policy.stopped == "cancelled":
             return cancelled(run, message or "Cancelled.", now)
         return fail(run, "stopped", message or "The service stopped it.", now)
     if run.snapshot.state is State.CANCELLING:

@@ -9,8 +9,9 @@ import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from msgspec.structs import replace
 
-from progrock.conf import parse
+from progrock.conf import BUILT_IN, parse
 
 SERVICE = {"BACKEND": "tests.scripted.ScriptedService"}
 
@@ -100,3 +101,13 @@ def test_a_redis_in_the_environment_carries_everything(monkeypatch: pytest.Monke
     assert work["BACKEND"] == "channels_redis.core.RedisChannelLayer"
     with override_settings(PROGROCK=found["PROGROCK"], CHANNEL_LAYERS=found["CHANNEL_LAYERS"]):
         assert [error for error in run_checks() if (error.id or "").startswith("progrock")] == []
+
+
+def test_what_is_said_of_a_built_in_service_is_laid_over_it() -> None:
+    conf = parse({"SERVICES": {"track": {"POLICY": {"patience": 7}}}})
+    assert conf.services["track"] == replace(BUILT_IN["track"], policy=replace(BUILT_IN["track"].policy, patience=7))
+    assert conf.services["group"] == BUILT_IN["group"]
+    wrongs: list[Any] = [[], {"track": []}, {"track": {"POLICY": []}}, {"track": {"POLICY": {"no": 1}}}]
+    for wrong in wrongs:
+        with pytest.raises(ImproperlyConfigured, match="PROGROCK: "):
+            parse({"SERVICES": wrong})

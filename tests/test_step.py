@@ -267,6 +267,12 @@ def test_a_cancel_that_is_answered_with_nonsense_ends_as_a_cancel() -> None:
     )
 
 
+def test_what_may_stop_by_itself_was_cancelled() -> None:
+    policy = replace(POLICY, stopped="cancelled")
+    run = decide(begun(), Reading(State.CANCELLED, message="Enough."), policy, NOW + SECOND, 0.5).run
+    assert (run.snapshot.state, run.snapshot.message) == (State.CANCELLED, "Enough.")
+
+
 def test_a_job_that_the_service_stopped_by_itself_failed() -> None:
     run, _ = look_at(begun(), Reading(State.CANCELLED))
     assert run.snapshot.error is not None

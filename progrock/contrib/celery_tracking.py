@@ -10,14 +10,12 @@ from typing import Any
 import msgspec
 from celery import Celery, current_task
 from celery.exceptions import Reject
-from django.utils import timezone
 
 from .. import push, registry
 from ..aside import anywhere
 from ..delay import door, trouble
 from ..exceptions import Cancelled, NotFound
 from ..models import primary
-from ..protocol import State
 from ..push.reporter import reporter
 from ..services.results import succeeded
 from .celery import HEADER
@@ -148,7 +146,7 @@ class Tracking:
         elif state == "IGNORED" and again:
             job.rest("Waiting for its turn.")
         elif state == "IGNORED":
-            anywhere(lambda: _call_off(job.id, IGNORED))
+            job.stop(IGNORED)
         elif isinstance(retval, Cancelled):
             job.stop()
         else:
@@ -168,7 +166,7 @@ class Tracking:
         if _header_of(request):
             why = "terminated" if terminated else "expired" if expired else "revoked"
             try:
-                _call_off(str(push.id_of(request.id)), REVOKED[why])
+                push.stop(push.id_of(request.id), REVOKED[why])
             except Exception as error:
                 trouble.say(logger, "The end of Celery's task %s is not told: %r", request.id, error)
 
@@ -182,15 +180,7 @@ async def _aheard(job: str) -> bool:
     return said is not None
 
 
-async def _acall_off(job: str, why: str) -> None:
-    """End a job as cancelled, though nobody has asked for it here: that is made up for, before a step hears of it."""
-    unfinished = primary().filter(pk=job, finished__isnull=True)
-    await unfinished.aupdate(state=State.CANCELLING, changed=timezone.now())
-    await push.astop(job, why)
-
-
 _was_heard = door(_aheard, registry.aclose)
-_call_off = door(_acall_off, registry.aclose)
 
 
 def _owner_of(task: str) -> str:

@@ -54,11 +54,14 @@ async def updates(request: HttpRequest) -> HttpResponseBase:
     if channels:
         raise Invalid(f"channel: expected a stream, Accept: {MEDIA_TYPE}, got another: events are not polled.")
     async with feed_of(owner) as feed:
+        end = asyncio.get_running_loop().time() + within
         answers, patience = await _answers(feed, listed, since, cursors)
-        if patience and within:
+        while (rest := min(end - asyncio.get_running_loop().time(), patience)) > 0:
             await let_go()
-            await _wait(feed, min(within, patience))
-            answers, _ = await _answers(feed, listed, since, cursors)
+            await _wait(feed, rest)
+            answers, patience = await _answers(feed, listed, since, cursors)
+            if listed:
+                break  # by its clock a list may be no newer, and has changed all the same
     text = f'{{"frames":[{",".join(answers)}],"now":{now()}}}'
     headers = {"Preference-Applied": applied} if applied else {}
     return HttpResponse(text, content_type="application/json", headers=headers)

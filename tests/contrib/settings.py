@@ -15,9 +15,4 @@ ASGI_APPLICATION = "tests.contrib.asgi.application"
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 CELERY_REDIS = REDIS_URL or "redis://127.0.0.1:1/0"
 # Who falls silent is given up sooner than people would like.
-PROGROCK = {
-    **PROGROCK,
-    "SERVICES": {
-        "track": {"BACKEND": "progrock.push.Pushed", "POLICY": {"interval": 50, "net": 500, "patience": 2_000}},
-    },
-}
+PROGROCK = {**PROGROCK, "SERVICES": {"track": {"POLICY": {"net": 500, "patience": 2_000}}}}

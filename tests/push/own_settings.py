@@ -3,7 +3,6 @@
 from config.settings import *  # noqa: F403
 from config.settings import PROGROCK as OTHERS
 
-QUICK = {"interval": 50, "interval_most": 500, "net": 500, "retry": 100, "retry_most": 500, "patience": 4_000}
-TRACK = {"BACKEND": "progrock.push.Pushed", "OPTIONS": {"quiet": 3_000}, "POLICY": QUICK}
-GROUP = {**TRACK, "BACKEND": "progrock.groups.Grouped"}
-PROGROCK = {**OTHERS, "SERVICES": {"track": TRACK, "group": GROUP}}
+QUICK = {"interval_most": 500, "net": 500, "retry": 100, "retry_most": 500, "patience": 4_000}
+SAID = {"OPTIONS": {"quiet": 3_000}, "POLICY": QUICK}
+PROGROCK = {**OTHERS, "SERVICES": {"track": SAID, "group": SAID}}

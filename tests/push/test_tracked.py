@@ -311,9 +311,7 @@ async def test_to_queue_a_job_takes_no_longer_while_nobody_takes_note(monkeypatc
 QUICK = {"interval": 10, "net": 20, "retry": 10, "retry_most": 50, "patience": 1_000}
 
 
-@pytest.mark.parametrize(
-    "services", [{"track": {"BACKEND": "progrock.push.Pushed", "OPTIONS": {"quiet": 100}, "POLICY": QUICK}}]
-)
+@pytest.mark.parametrize("services", [{"track": {"OPTIONS": {"quiet": 100}, "POLICY": QUICK}}])
 async def test_code_that_is_not_heard_is_quiet_and_then_lost() -> None:
     job = (await progrock.push.acreate("Import", owner=ME)).job
     assert (await says(job, lambda snapshot: snapshot.heard)).message == "Waiting for its turn."
@@ -340,8 +338,10 @@ async def test_a_job_is_reported_by_its_id_from_anywhere() -> None:
     assert [(line.level, line.text) for line in await jobs.ajournal(job, owner=ME)] == [("error", "one"), ("info", "")]
 
 
-@pytest.mark.parametrize(("end", "state"), [(progrock.push.afail, State.FAILED), (progrock.push.astop, State.FAILED)])
-async def test_it_fails_by_its_id_too(end: Any, state: State) -> None:
+@pytest.mark.parametrize(
+    ("end", "state"), [(progrock.push.afail, State.FAILED), (progrock.push.astop, State.CANCELLED)]
+)
+async def test_it_ends_by_its_id_too(end: Any, state: State) -> None:
     job = (await progrock.push.acreate("Import", owner=ME)).job
     await end(job, "No rows.")
     ended = await end_of(job)
