@@ -29,11 +29,12 @@ class Bars:
 
     Everything is given to rich as `Text`, never as a string: strings may have its markup in them.
 
-    :param console: where to; the terminal.
+    :param console: where to; without it, the terminal.
+    :param plain: without colours.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or _console()
+    def __init__(self, console: Console | None = None, *, plain: bool = False) -> None:
+        self._console = console or _console(plain=plain)
         self._newest: dict[str, Snapshot] = {}
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=10)
 
@@ -93,5 +94,6 @@ def _bar(snapshot: Snapshot, style: str) -> ProgressBar:
     )
 
 
-def _console() -> Console:
-    return Console(markup=False, emoji=False, highlight=False)
+def _console(*, plain: bool = False) -> Console:
+    # None: as the environment has it.
+    return Console(markup=False, emoji=False, highlight=False, no_color=plain or None)

@@ -77,10 +77,11 @@ class Json:
         write(self._out, as_json(said))
 
 
-def screen(out: OutputWrapper, *, as_json: bool, named: bool = False) -> Screen:
+def screen(out: OutputWrapper, *, as_json: bool, plain: bool = False, named: bool = False) -> Screen:
     """Return what fits: bars where somebody looks, and rich is installed; else lines.
 
     :param as_json: lines of JSON are wanted.
+    :param plain: no colours are wanted.
     :param named: whether there may be more than one job.
     """
     if as_json:
@@ -92,7 +93,7 @@ def screen(out: OutputWrapper, *, as_json: bool, named: bool = False) -> Screen:
             pass
         else:
             if Bars.fits():
-                return Bars()
+                return Bars(plain=plain)
     return Words(out, named=named)
 
 

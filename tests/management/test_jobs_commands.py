@@ -7,8 +7,10 @@ import json
 import uuid
 from io import StringIO
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from channels.layers import InMemoryChannelLayer
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -20,6 +22,7 @@ from progrock.models import Job
 from progrock.protocol import Line, Snapshot, State
 from progrock.testing import Reading
 from tests.redis import RedisServer
+from tests.until import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -183,7 +186,10 @@ def test_the_exit_code_is_that_of_the_end(states: str, interrupted: bool, code: 
     assert outcome.code_of([snapshot], interrupted=interrupted) == code
 
 
-async def test_whoever_follows_hears_each_line_once_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+async def test_whoever_follows_hears_each_line_once_and_the_end(monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
+    if lost:
+        monkeypatch.setattr(InMemoryChannelLayer, "group_send", AsyncMock())
     monkeypatch.setattr(follow, "ASK", 0.02)  # asked again and again, which tells what is known already
     with testing.rock() as remote:
         lines = [Line(f"line {n}") for n in range(3)]
@@ -201,6 +207,27 @@ async def test_whoever_follows_hears_each_line_once_and_the_end(monkeypatch: pyt
     assert told[-1].snapshot.state is State.SUCCEEDED
     assert [each.snapshot.complete for each in told].count(True) == 1
     assert [line.text for each in told for line in each.lines] == ["line 0", "line 1", "line 2"]
+
+
+async def test_who_follows_all_of_theirs_hears_of_those_to_come() -> None:
+    with testing.rock():
+        first = (await jobs.astart(owner="a")).job
+        await jobs.astart(owner="b")
+        states: dict[str, State] = {}
+
+        async def listen() -> None:
+            async with follow.feed_of("a") as feed:
+                async for each in follow.follow_all(feed):
+                    states[each.snapshot.job] = each.snapshot.state
+                    if list(states.values()) == [State.SUCCEEDED] * 2:
+                        return
+
+        listening = asyncio.ensure_future(listen())
+        await until(lambda: states)
+        second = (await jobs.astart(owner="a")).job
+        await testing.adrain()
+        await asyncio.wait_for(listening, 10)
+    assert list(states) == [first, second]
 
 
 async def test_who_cannot_be_asked_is_asked_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,8 @@ def begun(site: Site) -> Iterator[dict[str, subprocess.Popen[str]]]:
         "interrupted": site.begin("rock", "synth", "--json", *LONG),
         "stopped": site.begin("rock", "synth", *LONG, "--owner", "cron"),
         "failed": site.begin("rock", "gone"),
+        "listing": site.begin("jobs", "--follow", "--owner", "cron", "--json"),
+        "unread": site.begin("rock", "synth", "--json", *LONG),
         "shown": site.begin(
             "rock", "synth", "length=2", "meter=7/8", stdout=end, TERM="xterm-256color", COLUMNS="160", LINES="40"
         ),
@@ -83,10 +85,27 @@ def test_being_stopped_lets_the_job_go_on(site: Site, begun: dict[str, subproces
     assert (last["job"], last["state"]) == (found[1], "cancelled")
 
 
+def test_a_list_is_followed_until_ctrl_c(begun: dict[str, subprocess.Popen[str]]) -> None:
+    process = begun["listing"]
+    assert json.loads(line(process))["service"] == "synth"  # of the job that is stopped above, new or not
+    process.send_signal(signal.SIGINT)
+    assert told(process)[::2] == (130, "")
+
+
 def test_a_job_that_fails_says_why(begun: dict[str, subprocess.Popen[str]]) -> None:
     code, out, _ = told(begun["failed"])
     assert code == 1
     assert re.match(r"Failed .+: .+", out.splitlines()[-1])
+
+
+def test_who_reads_no_more_is_told_no_more(begun: dict[str, subprocess.Popen[str]]) -> None:
+    process = begun["unread"]
+    assert json.loads(line(process))["state"] == "pending"
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(WITHIN) == 141
+    assert process.stderr
+    assert process.stderr.read() == ""
 
 
 def test_a_terminal_shows_a_bar(begun: dict[str, subprocess.Popen[str]]) -> None:

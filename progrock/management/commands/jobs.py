@@ -64,6 +64,7 @@ class Command(BaseCommand):
         cancel: bool,
         limit: int,
         json: bool,
+        no_color: bool,
         **options: Any,
     ) -> None:
         async def main(interrupted: asyncio.Event) -> int:
@@ -73,14 +74,14 @@ class Command(BaseCommand):
                 raise Invalid("Expected the ids of jobs, --user or --owner with --follow, got --all alone.")
             whose = None if all else await sync_to_async(asked.owner_of)(user, owner)
             if follow and whose is not None and not ids:
-                with screen(self.stdout, as_json=json, named=True) as shown:
+                with screen(self.stdout, as_json=json, plain=no_color, named=True) as shown:
                     await _show_all(whose, shown)
             found = await _found(ids, whose, limit)
             if cancel:
                 for job, theirs in found:
                     await jobs.acancel(job, owner=theirs)
             if follow:
-                with screen(self.stdout, as_json=json, named=len(found) > 1) as shown:
+                with screen(self.stdout, as_json=json, plain=no_color, named=len(found) > 1) as shown:
                     ended = await _follow(found, shown)
                 if cancel and {each.state for each in ended} <= {State.CANCELLED}:
                     return outcome.SUCCEEDED

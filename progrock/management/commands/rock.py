@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.core.management.base import BaseCommand, CommandParser
 
 from progrock import jobs
-from progrock.exceptions import Refused
+from progrock.exceptions import Refused, Unavailable
 from progrock.management import asked, outcome
 from progrock.management.follow import PAUSE, feed_of, follow
 from progrock.management.screen import Screen, as_json, screen, write
@@ -48,6 +48,7 @@ class Command(BaseCommand):
         key: str | None,
         detach: bool,
         json: bool,
+        no_color: bool,
         **options: Any,
     ) -> None:
         async def main(interrupted: asyncio.Event) -> int:
@@ -56,9 +57,14 @@ class Command(BaseCommand):
             if detach:
                 write(self.stdout, as_json(started) if json else started.job)
                 return outcome.SUCCEEDED
-            with screen(self.stdout, as_json=json) as shown:
-                shown.show(started)
-                ended = await self._follow(started, whose, shown, interrupted)
+            try:
+                with screen(self.stdout, as_json=json, plain=no_color) as shown:
+                    shown.show(started)
+                    ended = await self._follow(started, whose, shown, interrupted)
+            except (asyncio.CancelledError, Unavailable):
+                job, theirs = started.job, shlex.quote(whose)
+                write(self.stderr, f"Job {job} may go on: manage.py jobs {job} --follow --owner {theirs}")
+                raise
             if not json:
                 self._tell(ended)
             return outcome.code_of([ended], interrupted=interrupted.is_set())
@@ -87,9 +93,6 @@ class Command(BaseCommand):
                 async for told in follow(feed, [job]):
                     newest = told.snapshot
                     shown.show(newest, told.lines)
-        except asyncio.CancelledError:
-            write(self.stderr, f"Job {job} may go on: manage.py jobs {job} --follow --owner {shlex.quote(owner)}")
-            raise
         finally:
             cancelling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
