@@ -70,11 +70,13 @@ class Feed:
 
     :param owner: for whom the client speaks.
     :param says: whether the client says itself what it has taken in.
+    :param page: whether it counts for its owner being told of an end.
     """
 
-    def __init__(self, owner: str, *, says: bool = False) -> None:
+    def __init__(self, owner: str, *, says: bool = False, page: bool = True) -> None:
         self.owner = owner
-        self._says = says
+        self._counts = page and not says
+        self._page = page
         self.turn = asyncio.Lock()
         """To be held from reading until what was read is sent, if there is more than one who sends."""
         self._watches: set[str] = set()
@@ -163,10 +165,10 @@ class Feed:
             return False
         waiting = self._waiting.get(update.job)
         if update.job in self._ended or (waiting is not None and waiting.seq >= update.seq):
-            return not self._says
+            return self._counts
         self._waiting[update.job] = update
         self._news.set()
-        return not self._says
+        return self._counts
 
     async def news(self, within: float | None = None) -> bool:
         """Wait until there is something to fetch, and it is time to.
@@ -249,6 +251,8 @@ class Feed:
         return extract
 
     def _told_late(self, snapshots: Sequence[Snapshot]) -> None:
+        if not self._page:
+            return
         since = time.time_ns() // 1_000_000 - RECENT
         ended = [each.job for each in snapshots if each.complete and each.at >= since]
         hub().tell_of_ends([(self.owner, job) for job in ended])

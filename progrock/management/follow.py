@@ -35,8 +35,8 @@ class Told(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def feed_of(owner: str) -> AsyncIterator[Feed]:
-    """A feed, closed at the end."""
-    feed = Feed(owner)
+    """A feed, closed at the end. Who follows from a shell need not be the owner, and may be a script."""
+    feed = Feed(owner, page=False)
     try:
         yield feed
     finally:

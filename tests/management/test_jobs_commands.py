@@ -17,10 +17,12 @@ from django.utils import timezone
 
 from progrock import jobs, testing
 from progrock.exceptions import InvalidParams, Unavailable
+from progrock.feed import Feed
 from progrock.management import asked, follow, outcome
 from progrock.models import Job
 from progrock.protocol import Line, Snapshot, State
 from progrock.testing import Reading
+from progrock.updates import Update, was_told
 from tests.redis import RedisServer
 from tests.until import until
 
@@ -228,6 +230,20 @@ async def test_who_follows_all_of_theirs_hears_of_those_to_come() -> None:
         await testing.adrain()
         await asyncio.wait_for(listening, 10)
     assert list(states) == [first, second]
+
+
+async def test_who_follows_is_no_page() -> None:
+    with testing.rock():
+        job, other = [(await jobs.astart(owner="a")).job for _ in range(2)]
+        await testing.adrain()
+        async with follow.feed_of("a") as feed:
+            assert [each.snapshot.complete async for each in follow.follow(feed, [job])] == [True]
+            assert not feed.deliver(Update("a", other, 2**60, complete=True, body=b"", asks=True))
+        page = Feed("a")
+        await page.watch(other)  # as a page does
+        await until(lambda: was_told("a", other))
+        await page.aclose()
+        assert not await was_told("a", job)
 
 
 async def test_who_cannot_be_asked_is_asked_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,4 +124,4 @@ def test_a_terminal_shows_a_bar(begun: dict[str, subprocess.Popen[str]]) -> None
     assert any("100 %" in each and "Done" in each for each in last)
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
     assert json.loads(last[-1])["meter"] == "7/8"
-    assert re.fullmatch(r"Its file is at jobs/\S+/file\.", last[-2])
+    assert re.fullmatch(r"It has a file: jobs/\S+/file, for its owner\.", last[-2])

@@ -101,6 +101,6 @@ class Command(BaseCommand):
 
     def _tell(self, ended: Snapshot) -> None:
         if ended.file is not None:
-            write(self.stdout, f"Its file is at jobs/{ended.job}/file.")
+            write(self.stdout, f"It has a file: jobs/{ended.job}/file, for its owner.")
         if ended.result is not None:
             write(self.stdout, as_json(ended.result))
