@@ -14,13 +14,14 @@ from channels.layers import InMemoryChannelLayer
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from msgspec.structs import replace
 
 from progrock import jobs, testing
 from progrock.exceptions import InvalidParams, Unavailable
-from progrock.feed import Feed
+from progrock.feed import Answer, Feed
 from progrock.management import asked, follow, outcome
 from progrock.models import Job
-from progrock.protocol import Line, Snapshot, State
+from progrock.protocol import Line, Resume, Snapshot, State
 from progrock.testing import Reading
 from progrock.updates import Update, was_told
 from tests.redis import RedisServer
@@ -209,6 +210,24 @@ async def test_whoever_follows_hears_each_line_once_and_the_end(monkeypatch: pyt
     assert told[-1].snapshot.state is State.SUCCEEDED
     assert [each.snapshot.complete for each in told].count(True) == 1
     assert [line.text for each in told for line in each.lines] == ["line 0", "line 1", "line 2"]
+
+
+async def test_what_is_asked_again_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that is read late, and one that begins again, with the cursor that comes back each time."""
+    monkeypatch.setattr(follow, "ASK", 0.001)
+    running = Snapshot(job="j", service="s", title="", state=State.RUNNING, created=0, seq=5)
+    lines = [Line(f"line {n}", n=n) for n in range(1, 4)]
+    feed = AsyncMock()
+    feed.next.return_value = []
+    feed.watch.side_effect = [
+        Answer(running, None, ()),  # the journal is away
+        Answer(running, Resume.RESET, lines[:2]),
+        Answer(running, Resume.RESET, lines),
+        Answer(replace(running, state=State.SUCCEEDED, seq=6), Resume.RECOVERED, ()),
+    ]
+    told = [each async for each in follow.follow(feed, ["j"])]
+    assert [line.n for each in told for line in each.lines] == [1, 2, 3]
+    assert [call.args[1] for call in feed.watch.call_args_list] == [None, None, 5, 5]
 
 
 async def test_who_follows_all_of_theirs_hears_of_those_to_come() -> None:
