@@ -42,6 +42,6 @@ def test_every_exit_code_is_listed() -> None:
 
 
 def test_examples_are_what_the_commands_take() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 11
     for name, words in EXAMPLES:
         parser(name).parse_args(shlex.split(words))
