@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+import msgspec.inspect
 from django.core.exceptions import ImproperlyConfigured
 from msgspec.structs import replace
 
 from .hooks import HookConf
+from .keys import unknown
 from .protocol import Text64
 from .step import Policy
 from .tell import Addressee, check_declared
@@ -164,11 +166,16 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
         return self.store == MEMORY
 
 
+_FORM = msgspec.inspect.type_info(Conf)
+
+
 def parse(setting: Mapping[str, Any]) -> Conf:
     """Return the setting as a value.
 
     :raises ImproperlyConfigured: naming what was expected where, and what came.
     """
+    if says := next(unknown(setting, _FORM), None):
+        raise ImproperlyConfigured(f"PROGROCK: {says}")
     try:
         return msgspec.convert(_over_built_in(setting), Conf)
     except (msgspec.ValidationError, TypeError, ValueError) as error:

@@ -48,7 +48,7 @@ def test_the_projects_own_settings_are_fine() -> None:
 @pytest.mark.parametrize(
     ("wrong", "code", "says"),
     [
-        ({"PROGROCK": {"NO": 1}}, "progrock.E001", "unknown field"),
+        ({"PROGROCK": {"NO": 1}}, "progrock.E001", "unknown key 'NO'"),
         ({"PROGROCK": {"SERVICES": {"a": {"BACKEND": "no.such.Thing"}}}}, "progrock.E001", "No module named"),
         ({"PROGROCK": {"SERVICES": {"a": {"BACKEND": "datetime.date"}}}}, "progrock.E001", "SERVICES['a']"),
         ({"PROGROCK": {"SERVICES": {"a": {"BACKEND": "fractions.Fraction"}}}}, "progrock.E001", "is no Service"),

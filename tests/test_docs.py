@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from progrock.conf import Conf, Limit, ServiceConf, parse
 from progrock.hooks import Hmac, HookForm, Shared, Standard
@@ -50,6 +51,13 @@ def test_the_example_settings_work() -> None:
     scope: dict[str, Any] = {}
     exec(example, scope)
     assert parse(scope["PROGROCK"]).services["synth"].policy.interval == 200
+
+
+def test_an_unknown_key_is_refused_as_told() -> None:
+    (told,) = re.findall(r"`PROGROCK: (SERVICES\[.*unknown key .*)`", SETTINGS)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        parse({"SERVICES": {"synth": {"BACKEND": "config.synth.SynthService", "POLICY": {"intervall": 1}}}})
+    assert str(refused.value) == f"PROGROCK: {told}"
 
 
 def test_every_setting_is_listed_with_its_default() -> None:

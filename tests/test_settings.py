@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from progrock.conf import BUILT_IN, parse
 
 SERVICE = {"BACKEND": "tests.scripted.ScriptedService"}
+HOOK = {"form": "hmac", "header": "X-Signature", "secrets": ["s"]}
 
 
 def test_the_only_service_is_the_default() -> None:
@@ -25,11 +26,14 @@ def test_the_only_service_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"SERVICE": {}}, "unknown field `SERVICE`"),
+        ({"SERVICE": {}}, "PROGROCK: unknown key 'SERVICE', the nearest known one is 'SERVICES'"),
         ({"SERVICES": []}, "Expected `object`, got `array` - at `$.SERVICES`"),
         ({"SERVICES": {"a": {}}}, "missing required field `BACKEND`"),
         ({"SERVICES": {"a": SERVICE, "b": {}, "c": {}}}, "PROGROCK: SERVICES['b']: Object missing required field"),
-        ({"SERVICES": {"a": SERVICE | {"POLICY": {"intervall": 1}}}}, "unknown field `intervall`"),
+        (
+            {"SERVICES": {"a": SERVICE | {"POLICY": {"intervall": 1}}}},
+            "SERVICES['a']: POLICY: unknown key 'intervall', the nearest known one is 'interval'",
+        ),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": "1 s"}}}}, "Expected `int`, got `str`"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"interval": 0}}}}, "interval must be at least 1, got 0"),
         ({"SERVICES": {"a": SERVICE | {"POLICY": {"patience": 2**53}}}}, "patience must be at most 315360000000"),
@@ -40,7 +44,30 @@ def test_the_only_service_is_the_default() -> None:
         ({"SERVICES": {"a": SERVICE | {"LIMITS": {"rate": float("nan")}}}}, "LIMITS"),
         ({"SERVICES": {"a": SERVICE | {"LIMITS": {"rate": "5/s"}}}}, "Expected `float`, got `str`"),
         ({"SERVICES": {"a": SERVICE | {"LIMITS": {"concurrency": 1.5}}}}, "Expected `int`, got `float`"),
-        ({"SERVICES": {"a": SERVICE | {"LIMITS": {"per_second": 1}}}}, "unknown field `per_second`"),
+        (
+            {"SERVICES": {"a": SERVICE | {"LIMITS": {"per_second": 1}}}},
+            "SERVICES['a']: LIMITS: unknown key 'per_second', the known ones are 'burst', 'concurrency', 'rate'",
+        ),
+        ({"store": "memory://"}, "PROGROCK: unknown key 'store', the nearest known one is 'STORE'"),
+        ({1: 2}, "PROGROCK: unknown key 1, the known ones are 'DEFAULT_SERVICE', "),
+        (
+            {"SERVICES": {"a": SERVICE | {"OPTION": {}}}},
+            "SERVICES['a']: unknown key 'OPTION', the nearest known one is",
+        ),
+        (
+            {"SERVICES": {"a": SERVICE | {"HOOK": HOOK | {"secret": "x"}}}},
+            "HOOK: unknown key 'secret', the nearest known",
+        ),
+        (
+            {"SERVICES": {"a": SERVICE | {"HOOK": HOOK | {"query": "x"}}}},
+            "HOOK: unknown key 'query', the known ones are",
+        ),
+        ({"SERVICES": {"a": SERVICE | {"HOOK": {"form": "hmack"}}}}, "Invalid value 'hmack'"),
+        ({"SERVICES": {"a": SERVICE | {"HOOK": {"from": "hmac"}}}}, "missing required field `form`"),
+        (
+            {"SERVICES": {"a": SERVICE | {"TELL": [{"email": "owner"}, {"mail": "x"}]}}},
+            "TELL[1]: unknown key 'mail', the n",
+        ),
         ({"KEEP_DAYS": 1e9}, "Expected `float` <= 36500.0"),
         ({"SERVICES": {"a": SERVICE}, "DEFAULT_SERVICE": "b"}, "DEFAULT_SERVICE 'b' is not one of the SERVICES"),
         ({"STORE": "postgres://x"}, "STORE must be one of memory://, redis://host:port/db, "),

@@ -44,7 +44,7 @@ def test_the_settings_may_name_all_kinds() -> None:
     [
         ({}, "one of webhook, email and call"),
         ({"email": "owner", "call": "a.b"}, "one of webhook, email and call"),
-        ({"sms": "123"}, "unknown field `sms`"),
+        ({"sms": "123"}, "unknown key 'sms'"),
         ({"email": "nobody"}, "email: expected an address or 'owner', got 'nobody'"),
         ({"email": "owner", "on": []}, "on: expected one end or more"),
         ({"email": "owner", "on": ["running"]}, "'running'"),
