@@ -155,6 +155,7 @@ class Status(msgspec.Struct, frozen=True):
     :param dead: how many are never due again.
     :param readers: the workers that have announced themselves lately.
     :param schedulers: the schedulers that have, by name.
+    :param late: for how many microseconds the first of those that are due has been; 0 if none is.
     """
 
     now: int
@@ -164,6 +165,7 @@ class Status(msgspec.Struct, frozen=True):
     dead: int
     readers: list[Reader]
     schedulers: list[str]
+    late: int = 0
 
 
 _decode_leases = msgspec.msgpack.Decoder(list[Lease]).decode

@@ -314,6 +314,7 @@ class MemoryStore(DelayStore):
                     if until > now
                 ],
                 schedulers=[name for name, until in self._schedulers.items() if until > now],
+                late=max((now - stored.due for stored in waiting if stored.due <= now), default=0),
             )
 
     def next_due(self) -> int | None:

@@ -8,7 +8,7 @@ import math
 import random
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -226,13 +226,19 @@ class RedisStore(DelayStore):
                 known = readers.get(_text(name), Reader(_text(name), _text(channel), 0, 0))
                 readers[known.name] = Reader(known.name, known.channel, known.slots + slots, known.taken + taken)
         waiting, overdue, held, dead = (sum(reply[at] for reply in replies) for at in range(1, 5))
-        now = max(reply[0] for reply in replies)
-        return Status(now, waiting, overdue, held, dead, list(readers.values()), sorted(schedulers))
+        now, late = max(reply[0] for reply in replies), max(reply[5] for reply in replies)
+        return Status(now, waiting, overdue, held, dead, list(readers.values()), sorted(schedulers), late)
+
+    async def about(self) -> list[Mapping[str, Any]]:
+        """Return what each Redis of the store says of itself: the fields of `INFO`.
+
+        :raises StoreAway: if one does not answer.
+        """
+        about = await self._scripts.command("INFO")
+        return list(about.values()) if all(isinstance(each, dict) for each in about.values()) else [about]
 
     async def check(self) -> None:
-        about = await self._scripts.command("INFO")
-        nodes = list(about.values()) if all(isinstance(each, dict) for each in about.values()) else [about]
-        for node in nodes:
+        for node in await self.about():
             version = str(node.get("redis_version", "unknown"))
             if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < 7:
                 raise StoreUnfit(f"Expected Redis 7 or newer, or Valkey, got {version}. Put a newer one there.")

@@ -462,8 +462,20 @@ async def test_status_tells_what_is_there(bench: Bench) -> None:
         Reader("d.one", "d", 7, 0),
     ]
     assert status.schedulers == ["me"]
+    assert status.late < 1_000_000
     await bench.advance(5_000)
-    assert (await store.status()).schedulers == []
+    status = await store.status()
+    assert status.schedulers == []
+    assert 5_000_000 <= status.late < 6_000_000
+    await store.remove(["overdue"])
+    assert (await store.status()).late == 0
+
+
+async def test_a_hold_that_has_ended_is_late_too(bench: Bench) -> None:
+    await running(bench)
+    assert (await bench.store.status()).late == 0
+    await bench.advance(RUN + 3_000)
+    assert 3_000_000 <= (await bench.store.status()).late < 4_000_000
 
 
 async def _schedule_now(store: DelayStore) -> None:
