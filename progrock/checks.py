@@ -64,7 +64,7 @@ def _layers(conf: Conf) -> Iterator[CheckMessage]:
     for alias, right in (_EMBEDDED if conf.embedded else _ON_REDIS).items():
         hint = f'Write CHANNEL_LAYERS["{alias}"] = {right}.'
         try:
-            kinds = _kinds(layers[alias]["BACKEND"])
+            kinds = kinds_of(layers[alias]["BACKEND"])
         except (KeyError, ImportError) as error:
             says = f"There is no channel layer {alias!r}{f': {error}' if isinstance(error, ImportError) else ''}."
             yield Error(says, hint=hint, id="progrock.E003")
@@ -78,7 +78,7 @@ def _layers(conf: Conf) -> Iterator[CheckMessage]:
             yield from _hosts(alias, config.get("hosts") or ["redis://localhost:6379"])
 
 
-def _kinds(backend: str) -> set[str]:
+def kinds_of(backend: str) -> set[str]:
     """Return the layer's class and those it is made of, by name: whoever adds to one of Channels' keeps its ways."""
     return {f"{each.__module__}.{each.__qualname__}" for each in import_string(backend).__mro__}
 
@@ -113,7 +113,7 @@ def _hosts(alias: str, hosts: Sequence[Any]) -> Iterator[CheckMessage]:
     hint = f'Write CHANNEL_LAYERS["{alias}"]["CONFIG"]["hosts"] = {_HOSTS}.'
     # redis-py 8 gives up waiting for anything after 5 s, if nothing else is said.
     default = 5 if int(redis.__version__.partition(".")[0]) >= 8 else None
-    forms = [_form(host) for host in hosts]
+    forms = [form_of(host) for host in hosts]
     timeouts = [form.get("socket_timeout", default) for form in forms]
     if not all(timeout is None or (isinstance(timeout, int | float) and timeout > WAIT) for timeout in timeouts):
         says = f"Whoever waits on the channel layer {alias!r} would get a TimeoutError after {WAIT} s of silence."
@@ -124,7 +124,7 @@ def _hosts(alias: str, hosts: Sequence[Any]) -> Iterator[CheckMessage]:
         yield Error(says, hint=f"{hint} Behind Sentinel, {_SENTINEL}.", id="progrock.E007")
 
 
-def _form(host: Any) -> Mapping[str, Any]:
+def form_of(host: Any) -> Mapping[str, Any]:
     """Return one of the layer's hosts in the one form that has room for everything."""
     if isinstance(host, tuple | list):
         return dict(zip(("host", "port"), host, strict=False))

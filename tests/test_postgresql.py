@@ -12,6 +12,7 @@ FILES = (
     "tests/test_admin.py",
     "tests/test_children.py",
     "tests/test_commands.py",
+    "tests/test_doctor.py",
     "tests/test_jobs.py",
     "tests/test_reconcile.py",
     "tests/test_views.py",
