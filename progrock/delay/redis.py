@@ -229,16 +229,16 @@ class RedisStore(DelayStore):
         now, late = max(reply[0] for reply in replies), max(reply[5] for reply in replies)
         return Status(now, waiting, overdue, held, dead, list(readers.values()), sorted(schedulers), late)
 
-    async def about(self) -> list[Mapping[str, Any]]:
-        """Return what each Redis of the store says of itself: the fields of `INFO`.
+    async def about(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what each Redis of the store says of itself.
 
+        :returns: the fields of `INFO`, by the names of a cluster's nodes; of one alone, by an empty name.
         :raises StoreAway: if one does not answer.
         """
-        about = await self._scripts.command("INFO")
-        return list(about.values()) if all(isinstance(each, dict) for each in about.values()) else [about]
+        return await self._scripts.everywhere("INFO")
 
     async def check(self) -> None:
-        for node in await self.about():
+        for node in (await self.about()).values():
             version = str(node.get("redis_version", "unknown"))
             if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < 7:
                 raise StoreUnfit(f"Expected Redis 7 or newer, or Valkey, got {version}. Put a newer one there.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from .connections import Client, Connect
@@ -50,6 +51,11 @@ class _Link:
                 await heed(self._client.initialize())
                 self._ready = True
         return self._client
+
+    @property
+    def spread(self) -> bool:
+        """Whether it leads to the nodes of a cluster."""
+        return isinstance(self._client, RedisCluster)
 
     async def aclose(self) -> None:
         await self.ear.aclose()
@@ -98,9 +104,23 @@ class Scripts:
 
         :raises StoreAway: if Redis does not answer, or cannot now.
         """
+        return await self._command(*words)
+
+    async def everywhere(self, word: str) -> dict[str, Any]:
+        """Run one Redis command on each Redis that keeps entries.
+
+        :returns: the replies, by the names of a cluster's nodes; of one alone, its reply by an empty name.
+        :raises StoreAway: if one does not answer, or cannot now.
+        """
+        # A cluster sends what has no key to one of its nodes, if it is not told otherwise.
+        if self._link().spread:
+            return dict(await self._command(word, target_nodes=RedisCluster.PRIMARIES))
+        return {"": await self._command(word)}
+
+    async def _command(self, *words: Any, **options: Any) -> Any:
         try:
             client = await self._link().client()
-            return await heed(client.execute_command(*words))
+            return await heed(client.execute_command(*words, **options))
         except _AWAY as error:
             raise StoreAway(f"{words[0]}: {error or type(error).__name__}") from error
 

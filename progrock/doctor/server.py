@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,15 +27,14 @@ async def server(store: RedisStore) -> list[Finding]:
     began, start = time.time(), time.monotonic()
     nodes = await store.about()
     took = time.monotonic() - start
-    found = [await _fit(store, nodes, took)]
-    for at, node in enumerate(nodes, 1):
+    found = [await _fit(store, nodes.values(), took)]
+    for name, node in nodes.items():
         of_node = [*_memory(node), _file(node), clock(node, began, took)]
-        which = f" {at} of {len(nodes)}" if len(nodes) > 1 else ""
-        found += [replace(each, about=each.about + which) for each in of_node]
+        found += [replace(each, about=f"{each.about} {name}".rstrip()) for each in of_node]
     return found
 
 
-async def _fit(store: RedisStore, nodes: list[Mapping[str, Any]], took: float) -> Finding:
+async def _fit(store: RedisStore, nodes: Iterable[Mapping[str, Any]], took: float) -> Finding:
     try:
         await store.check()
     except StoreUnfit as unfit:

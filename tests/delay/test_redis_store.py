@@ -343,10 +343,10 @@ class TestTheServer:
     async def test_an_old_redis_is_refused(
         self, redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch, version: str
     ) -> None:
-        async def info(*words: object) -> dict[str, str]:
-            return {"redis_version": version, "maxmemory_policy": "noeviction"}
+        async def info(word: str) -> dict[str, dict[str, str]]:
+            return {"": {"redis_version": version, "maxmemory_policy": "noeviction"}}
 
-        monkeypatch.setattr(redis_store._scripts, "command", info)
+        monkeypatch.setattr(redis_store._scripts, "everywhere", info)
         with pytest.raises(StoreUnfit, match=f"Expected Redis 7 or newer, or Valkey, got {version}"):
             await redis_store.check()
 
@@ -477,6 +477,18 @@ class TestShards:
             await self._go_round(store)
         busy = [node for node in cluster.nodes if node.cli("KEYS", "{go.*")]
         assert len(busy) >= 2
+
+    async def test_each_node_of_a_cluster_must_be_fit(self, cluster: RedisCluster) -> None:
+        async with aclosing(RedisStore.from_url(cluster.url)) as store:
+            assert set(await store.about()) == {node.address for node in cluster.nodes}
+            for node in cluster.nodes:
+                await store.check()
+                node.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+                try:
+                    with pytest.raises(StoreUnfit, match="allkeys-lru"):
+                        await store.check()
+                finally:
+                    node.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
     async def test_all_keys_of_a_shard_are_in_one_slot(self, cluster: RedisCluster) -> None:
         async with aclosing(RedisStore.from_url(cluster.url, prefix="slots", shards=6)) as store:
