@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from django.utils import timezone
 from progrock import registry
 from progrock.delay import Dead, NewEntry, Reader, RedisStore, Status
 from progrock.doctor import Finding, examine, host, looks, rows
+from progrock.doctor.layers import only_on
 from progrock.doctor.schedule import findings
 from progrock.doctor.server import clock
 from progrock.models import Delivery, Job
@@ -66,7 +68,7 @@ def layers(server: RedisServer) -> dict[str, Any]:
 
 def look() -> dict[str, Finding]:
     """Return what the doctor finds, by what it is about."""
-    found = asyncio.run(examine())
+    found = examine()
     assert len({each.about for each in found}) == len(found)
     assert all(each.remedy or each.level == "ok" or each.about.startswith("settings") for each in found)
     return {each.about: each for each in found}
@@ -241,6 +243,47 @@ def test_a_layer_that_hangs_is_one_line(site: RedisServer, settings: Any) -> Non
             other.resume()
     assert found["layer default"].level == "ok"
     assert (found["layer work"].level, found["layer work"].says) == ("error", "Does not answer within 1 s.")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_name_server_that_hangs_is_one_line(
+    site: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, resolve = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host == "slow.test":
+            answer.wait(20)
+        return resolve("127.0.0.1", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    settings.PROGROCK = {**settings.PROGROCK, "STORE": "redis://slow.test:1/0"}
+    start = time.monotonic()
+    try:
+        found = look()
+    finally:
+        took = time.monotonic() - start
+        answer.set()
+    assert (found["redis"].level, found["redis"].says) == ("error", "Does not answer within 1 s.")
+    assert found["layer work"].level == "ok"
+    assert took < 5
+
+
+@pytest.mark.parametrize(
+    ("layer", "store", "only"),
+    [
+        (["redis://h:6379/0"], "redis://:pw@h/3", True),
+        (["unix:///a/b"], "unix:///a/b", True),
+        (["redis://h:6379/0", "redis://i/0"], "redis://h/0", False),
+        (["redis://h:1/0"], "redis://h/0", False),
+        ([("h", 6379)], "redis://i/0", False),
+        ([{"sentinels": [("h", 1)]}], "redis+sentinel://h:1/m", False),
+        (["redis://h:x/0"], "redis://h/0", False),
+    ],
+)
+def test_a_layer_on_the_same_redis_is_known(settings: Any, layer: list[Any], store: str, only: bool) -> None:
+    settings.CHANNEL_LAYERS = {"work": {"BACKEND": "x", "CONFIG": {"hosts": layer}}}
+    assert only_on("work", store) is only
 
 
 @pytest.mark.usefixtures("hurried")

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from channels.layers import channel_layers
 from django.conf import settings
@@ -40,9 +41,16 @@ async def layer(alias: str) -> list[Finding]:
 def only_on(alias: str, url: str) -> bool:
     """Whether a layer is on the Redis of a URL and on no other."""
     try:
-        return {checks.form_of(host).get("address") for host in _configured()[alias]["CONFIG"]["hosts"]} == {url}
-    except (KeyError, TypeError):
+        hosts = [checks.form_of(host) for host in _configured()[alias]["CONFIG"]["hosts"]]
+        return {_place(str(host["address"])) for host in hosts} == {_place(url)}
+    except (KeyError, TypeError, ValueError):
         return False
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Return where a URL leads, whatever the user and the number of the database."""
+    parts = urlsplit(url)
+    return parts.hostname or parts.path, parts.port or 6379
 
 
 def _configured() -> Any:

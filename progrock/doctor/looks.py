@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ CHECKS_LIMIT = 10.0
 _END = 0.3
 """Seconds that what is stopped has to let go of its connections."""
 _PLACES = 8
+_NAMES = 50
 _LAYERS = ("default", registry.WORK_LAYER)
 
 _REDIS = "See that its Redis runs, and that this host may connect to it."
@@ -34,11 +36,27 @@ _REMEDIES = {"migrations": _DATABASE, "deliveries": _DATABASE, "jobs": _DATABASE
 Look = Coroutine[Any, Any, list[Finding]]
 
 
-async def examine() -> list[Finding]:
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that does not wait for name servers when it ends, as others do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._aside = Aside(_NAMES)
+
+    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._aside.run(lambda: socket.getaddrinfo(*args, **kwargs))
+
+
+def examine() -> list[Finding]:
     """Look at the running system.
 
     :returns: what was found, in a fixed order.
     """
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(_examine())
+
+
+async def _examine() -> list[Finding]:
     aside = Aside(_PLACES)
     checking = asyncio.ensure_future(_within("settings", host.settings(aside), CHECKS_LIMIT))
     found = [*await _system(aside), host.daphne()]

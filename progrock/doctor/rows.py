@@ -78,12 +78,16 @@ async def _without_entry(aside: Aside, store: DelayStore, rows: QuerySet[M]) -> 
         entries = await store.peek(some)
         gone += [key for key, entry in zip(some, entries, strict=True) if entry is None]
     # Some may have ended since: their rows were written before their entries were given up.
-    lost = await aside.run(_closing(lambda: _keys(rows.filter(pk__in=gone[:PAGE])))) if gone else []
-    return len(keys), len(lost)
+    lost = await aside.run(_closing(lambda: _still(rows, gone))) if gone else 0
+    return len(keys), lost
 
 
 def _keys(rows: QuerySet[M]) -> Sequence[str]:
     return [str(key) for key in rows.order_by("pk").values_list("pk", flat=True)[:MOST]]
+
+
+def _still(rows: QuerySet[M], keys: Sequence[str]) -> int:
+    return sum(rows.filter(pk__in=keys[at : at + PAGE]).count() for at in range(0, len(keys), PAGE))
 
 
 def _unapplied() -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 from json import dumps
 from typing import Any
@@ -28,7 +27,7 @@ class Command(BaseCommand):
         # What libraries log of a Redis that is away is said here once.
         logging.disable(logging.CRITICAL)
         try:
-            found = asyncio.run(examine())
+            found = examine()
         finally:
             logging.disable(before)
         for each in found:
