@@ -14,6 +14,12 @@ from .finding import Finding, error, ok, warning
 DAPHNE = (4, 2, 2)
 """Older ones take frames of any size."""
 _PAIR = "progrock.E006"
+_REMEDIES = {
+    "security.W009": "Set SECRET_KEY to 50 random characters or more, and keep it to yourself.",
+    "security.W018": "Set DEBUG to False.",
+    "security.W020": "Set ALLOWED_HOSTS to the names that browsers know the site by.",
+}
+_REMEDY = "Change it, or say that it is meant so, in SILENCED_SYSTEM_CHECKS."
 
 
 def daphne() -> Finding:
@@ -50,4 +56,4 @@ async def settings(aside: Aside) -> list[Finding]:
 def _of(message: checks.CheckMessage) -> Finding:
     about = "redis-py" if message.id == _PAIR else f"settings {message.id or ''}"
     says = error if message.level >= checks.ERROR else warning
-    return says(about, str(message.msg), str(message.hint or ""))
+    return says(about, str(message.msg), str(message.hint or _REMEDIES.get(str(message.id), _REMEDY)))
