@@ -63,7 +63,7 @@ class Reporter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
-        self._ended = False
+        self._finishing = self._ended = False
 
     def add(self, teller: Teller) -> None:
         """Tell its news from now on, until it is over."""
@@ -85,6 +85,10 @@ class Reporter:
     def finish(self) -> None:
         """Wait a little for news that should not be lost with the process, and end."""
         until = time.monotonic() + FINISH
+        with self._lock:
+            self._finishing = True
+            # There is no time to back off.
+            self._tellers = dict.fromkeys(self._tellers, (0.0, 0.0))
         while any(each.pressing() for each in list(self._tellers)) and time.monotonic() < until:
             self.wake()
             time.sleep(0.02)
@@ -121,7 +125,7 @@ class Reporter:
             # Whatever it is, it is not the trouble of the code that does the job.
             trouble.say(logger, "What a job has to say is told late: %r", error)
             pause, _ = self._tellers[teller]
-            pause = min(max(BACK_OFF[0], pause * 2), BACK_OFF[1])
+            pause = BACK_OFF[0] if self._finishing else min(max(BACK_OFF[0], pause * 2), BACK_OFF[1])
             self._tellers[teller] = pause, now + pause
         else:
             # Half a tick: another job that begins or ends is no reason to tell of this one.

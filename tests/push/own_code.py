@@ -110,7 +110,8 @@ def away() -> None:
 
 
 def leave() -> None:
-    """Come to the end while nobody takes anything, and end."""
+    """Come to the end while nobody takes anything, and end, with as much patience as a busy machine may ask for."""
+    reporter.FINISH = 30.0
     with progrock.track("Import", owner=ME, job=NAME):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
@@ -125,6 +126,7 @@ if __name__ == "__main__":
     from django.db import connections
 
     import progrock
+    from progrock.push import reporter
 
     known = (block, coroutine, threads, fork, hang, group, away, leave)
     {each.__name__: each for each in known}[sys.argv[1]]()

@@ -3,6 +3,6 @@
 from config.settings import *  # noqa: F403
 from config.settings import PROGROCK as OTHERS
 
-QUICK = {"interval_most": 500, "net": 500, "retry": 100, "retry_most": 500, "patience": 4_000}
+QUICK = {"interval_most": 500, "net": 500, "retry": 100, "retry_most": 500, "patience": 8_000}
 SAID = {"OPTIONS": {"quiet": 3_000}, "POLICY": QUICK}
 PROGROCK = {**OTHERS, "SERVICES": {"track": SAID, "group": SAID}}

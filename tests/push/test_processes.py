@@ -78,7 +78,7 @@ async def test_while_redis_is_away_code_goes_on_and_its_end_is_told_later(stage:
         # The newest thousand of the two thousand, and one that says how many are missing.
         assert 1_000 <= lines <= 2_001
         code.stdin.close()
-        assert code.wait(20) == 0
+        assert code.wait(40) == 0
 
 
 async def test_a_redis_that_is_back_before_the_process_has_ended_is_told_the_end(stage: Stage) -> None:
@@ -94,5 +94,5 @@ async def test_a_redis_that_is_back_before_the_process_has_ended_is_told_the_end
             assert code.stdout.readline() == "left\n"
         finally:
             stage.redis.start()
-        assert code.wait(20) == 0
+        assert code.wait(40) == 0
     assert (await stage.end("leave"))[:1] == ("succeeded",)
