@@ -114,6 +114,7 @@ PROGROCK = {
         }
     },
     "STORE": REDIS_URL or "memory://",
+    "METRICS_TOKEN": os.environ.get("METRICS_TOKEN", ""),
 }
 
 LOGGING = {

@@ -12,6 +12,7 @@ from django.urls import include, path
 from django.views.decorators.http import conditional_page
 
 from progrock.access import ensure_owner
+from progrock.metrics.views import urls as eyes
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -32,6 +33,7 @@ def static(request: HttpRequest, name: str) -> HttpResponse:
 urlpatterns = [
     path("", page, name="rock"),
     path("prog/", include("progrock.urls")),
+    *eyes(),
     path("admin/", admin.site.urls),
     path(f"{settings.STATIC_URL.lstrip('/')}<path:name>", static),
 ]

@@ -129,6 +129,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param public_url: where services find `progrock.urls` from outside; empty if none is to call back.
     :param tell_allow: hosts, or `host:port`, that a start may name for its webhooks though they are not public, or not
         asked over TLS.
+    :param metrics_token: what whoever scrapes `/metrics` has to show; empty is staff alone.
     :param may_subscribe: dotted path of a function that says who may subscribe to which channel; empty is nobody, to
         none.
     """
@@ -143,6 +144,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     journal_keep: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 86_400
     public_url: str = ""
     tell_allow: tuple[str, ...] = ()
+    metrics_token: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
     may_subscribe: str = ""
 
     def __post_init__(self) -> None:
@@ -153,6 +155,8 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
             raise ValueError(f"DEFAULT_SERVICE {self.default_service!r} is not one of the SERVICES")
         if not any(re.fullmatch(form, self.store) for form in _STORES.values()):
             raise ValueError(f"STORE must be one of {', '.join(_STORES)}, got {_without_secrets(self.store)!r}")
+        if self.metrics_token and not (len(self.metrics_token) >= 16 and re.fullmatch(r"[!-~]+", self.metrics_token)):
+            raise ValueError("METRICS_TOKEN must be 16 or more printable ASCII characters without spaces, got others")
         if self.public_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.public_url):
             got = _without_secrets(self.public_url)
             raise ValueError(f"PUBLIC_URL must be http(s)://host[:port][/path], got {got!r}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from . import jobs, registry
+from . import counts, jobs, registry
 from .delay import StoreAway, trouble
 from .exceptions import NotFound, Refused, TooMany
 from .journal import Extract
@@ -89,6 +89,7 @@ class Feed:
         self._ended: dict[str, None] = {}
         self._news = asyncio.Event()
         self._fetched = float("-inf")
+        self._overtaken = 0
         self.events = Subscriptions(owner, self._news.set)
         """To be taken when there is news, beside what is fetched."""
 
@@ -166,6 +167,7 @@ class Feed:
         waiting = self._waiting.get(update.job)
         if update.job in self._ended or (waiting is not None and waiting.seq >= update.seq):
             return self._counts
+        self._overtaken += waiting is not None
         self._waiting[update.job] = update
         self._news.set()
         return self._counts
@@ -202,6 +204,10 @@ class Feed:
                 extract = await self._extract(update.job, update.lines) if behind else None
                 fresh.append(Fresh(update, extract.lines if extract else (), behind and extract is None))
                 await self._has(update.job, update.seq, update.complete)
+        counts.SENT.add(by=len(fresh))
+        if self._overtaken:
+            counts.OVERTAKEN.add(by=self._overtaken)
+            self._overtaken = 0
         return fresh
 
     async def next(self, within: float) -> list[Fresh]:

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from msgspec.structs import replace
 
-from . import registry, updates
+from . import counts, registry, updates
 from .conf import BUILT_IN
 from .delay import HAND_OFF, Entry, Lease, NewEntry, StoreAway, door, trouble
 from .exceptions import Invalid, InvalidParams, NotComplete, NotFound, TooMany, Unavailable
@@ -46,6 +46,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_run = msgspec.msgpack.Decoder(Run).decode
 
 
+@counts.refusals()
 async def astart(
     service: str | None = None,
     params: dict[str, Any] | None = None,
@@ -131,6 +132,7 @@ def title_of(text: str) -> str:
     return one_line(text)[:_TITLE_MOST]
 
 
+@counts.refusals()
 async def aretry(job: str | uuid.UUID, *, owner: str) -> Snapshot:
     """Try a job that is over once more: a new job with the same parameters, whose `retry_of` is the old one.
 
@@ -325,6 +327,7 @@ def available() -> Iterator[None]:
 async def _schedule_new(job: Job) -> None:
     """Put a new job into the schedule and hand it straight to a worker. Nothing here may fail the start: the row is
     there, and the reconciler schedules what is missing."""
+    counts.STARTED.add(registry.label(job.service))
     new = entry_for(job, HAND_OFF)
     try:
         (due,) = await registry.store().schedule([new])

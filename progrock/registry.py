@@ -16,6 +16,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from .conf import BUILT_IN, Conf, Limit, parse
+from .counts import OTHER
 from .delay import DelayStore, Lease, MemoryStore, RedisStore
 from .delay.entry import to_channel
 from .delay.memory import wall_clock
@@ -68,6 +69,11 @@ def service(name: str) -> Service:
     if name not in mine:
         mine[name] = build(name)
     return mine[name]
+
+
+def label(name: str) -> str:
+    """Return what stands for a service in what is counted: its name if it is in the settings."""
+    return name if name in conf().services else OTHER
 
 
 def build(name: str) -> Service:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from .. import registry
+from .. import counts, registry
 from ..delay.finish import stopping
 from ..exceptions import UnknownService
 from ..services import Service
 from ..services.answers import sane
 from ..services.breaker import Breaker
-from ..step import Miss
+from ..step import CODES, Miss
 from .turns import Turn, Turns
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NONE = Turn(0)
+_live: WeakSet[Calls] = WeakSet()
 CALL_MOST = 12
 """Seconds that any adapter has for an answer; a client gives up earlier by default, and says why."""
 
@@ -134,6 +137,7 @@ class Calls:
     def __init__(self) -> None:
         self._breakers: dict[str, Breaker] = defaultdict(Breaker)
         self._turns: dict[str, Turns] = {}
+        _live.add(self)
 
     async def room(self, service: str, calls: int, now: int, *, due: int = 0, first: bool = False) -> Room:
         """Ask for calls. Where nothing is wrong and nothing limited, this costs nothing.
@@ -157,8 +161,26 @@ class Calls:
         """Return whether a service seems dead."""
         return self._breakers[service].open
 
-    async def ask(self, call: Awaitable[T]) -> T | Miss:
+    def called(self) -> list[str]:
+        """Return the services that were called."""
+        return list(self._breakers)
+
+    async def ask(self, service: str, call: Awaitable[T]) -> T | Miss:
         """Await a service's answer, which is a miss if it does not come, or the adapter raises."""
+        name, began = registry.label(service), time.perf_counter()
+        asked = counts.asking.set(name)
+        try:
+            answer = await self._answer(call)
+        finally:
+            counts.asking.reset(asked)
+        outcome = "answered"
+        if isinstance(answer, Miss):
+            # That of an adapter of somebody's own may be anything.
+            outcome = answer.code if answer.code in CODES else counts.OTHER
+        counts.CALLS.observe([time.perf_counter() - began], name, outcome)
+        return answer
+
+    async def _answer(self, call: Awaitable[T]) -> T | Miss:
         try:
             async with asyncio.timeout(CALL_MOST):
                 return await call
@@ -176,7 +198,7 @@ class Calls:
             logger.warning("%r is not told to stop %s: it does not answer.", name, remote)
             return
         self.owe(name)
-        await self.ask(service.cancel(remote))
+        await self.ask(name, service.cancel(remote))
 
     async def aclose(self) -> None:
         """Give back what is over, at once."""
@@ -189,6 +211,16 @@ class Calls:
         if service not in self._turns:
             self._turns[service] = Turns(service, limit)
         return self._turns[service]
+
+
+def breakers() -> dict[str, bool]:
+    """Return of each service that this process' workers have called, by its label, whether it seems dead to one."""
+    found: dict[str, bool] = {}
+    for calls in list(_live):
+        for name in calls.called():
+            label = registry.label(name)
+            found[label] = found.get(label, False) or calls.dead(name)
+    return found
 
 
 def known(name: str) -> Service | None:

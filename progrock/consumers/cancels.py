@@ -51,7 +51,7 @@ class Cancels:
     async def _tell_to_end(self, lease: Lease, run: Run, service: Service, room: Room) -> Decision:
         """Make the call, and before it the one that finds out what the service calls the job."""
         if not run.remote:
-            remote = await self._calls.ask(service.find(run.snapshot.job))
+            remote = await self._calls.ask(run.snapshot.service, service.find(run.snapshot.job))
             if not isinstance(remote, str) or not remote:
                 room.heard(remote)
                 if remote is None or remote == "":
@@ -59,6 +59,6 @@ class Cancels:
                 return self._decisions.decide(lease, run, remote, service)
             run = replace(run, remote=remote)
             self._calls.owe(run.snapshot.service)
-        look = await self._calls.ask(service.cancel(run.remote))
+        look = await self._calls.ask(run.snapshot.service, service.cancel(run.remote))
         room.heard(look)
         return self._decisions.decide(lease, run, look, service)

@@ -14,7 +14,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 from msgspec.structs import replace
 
-from .. import outbox, registry, signals, updates
+from .. import counts, outbox, registry, signals, updates
 from ..delay import Done, Lease, StoreAway, trouble
 from ..jobs import UNFINISHED, snapshot_of
 from ..models import Delivery, Job, primary
@@ -59,6 +59,7 @@ class Ends:
             async for outcome in self.over(lease, await primary().filter(pk=snapshot.job).afirst()):
                 yield outcome
             return
+        counts.ENDED.add(registry.label(snapshot.service), snapshot.state)
         await outbox.aschedule(deliveries)
         await self._tell(run.owner, snapshot, run.remote, asks=outbox.asks(snapshot.service, run.tell))
         yield lease, Done()

@@ -78,7 +78,8 @@ class Looks:
         if not batch:
             return
         with room:
-            looks = each_of(await self._calls.ask(service.poll([run.remote for _, run in batch])), len(batch))
+            answer = await self._calls.ask(name, service.poll([run.remote for _, run in batch]))
+            looks = each_of(answer, len(batch))
             room.heard(*_by_call(looks, max(1, service.batch), room.calls))
         if isinstance(looks, Miss) and looks.code == "nonsense" and len(batch) > 1:
             # One of them upsets the adapter: only that one shall suffer.

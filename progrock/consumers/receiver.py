@@ -12,7 +12,7 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from .. import jobs, registry
+from .. import counts, jobs, registry
 from ..access import owner_of_scope
 from ..exceptions import BadFrame, NotFound, Refused, TooMany
 from ..feed import Answer, Feed, Fresh, frames
@@ -108,6 +108,7 @@ class Receiver(AsyncWebsocketConsumer):
 
     async def __call__(self, *args: Any) -> None:
         self._main = asyncio.current_task()
+        counts.SOCKETS.add()
         try:
             await super().__call__(*args)
         except asyncio.CancelledError:
@@ -116,6 +117,7 @@ class Receiver(AsyncWebsocketConsumer):
         finally:
             # Not disconnect(): a socket may also end in the middle of a frame, by an error or a cancellation.
             self._over = True
+            counts.SOCKETS.add(by=-1)
             if self._whose:
                 _sockets[self._whose] -= 1
                 if not _sockets[self._whose]:
@@ -278,6 +280,7 @@ class Receiver(AsyncWebsocketConsumer):
 
     def _room_for_a_start(self) -> None:
         if not self._starts.take():
+            counts.REFUSED.add(TooMany.code)
             raise TooMany("Expected at most one start a second, got more. Try again in a moment.")
         self._feed.room()
 

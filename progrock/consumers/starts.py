@@ -126,7 +126,7 @@ class Starts:
         """Start the job out there, unless it has been."""
         key = str(row.pk)
         if unsure and service.finds:
-            found = await self._calls.ask(service.find(key))
+            found = await self._calls.ask(row.service, service.find(key))
             if found is None:
                 self._calls.owe(row.service)
             else:
@@ -134,4 +134,4 @@ class Starts:
         elif unsure and not service.starts_once and registry.policy(row.service).unknown_start == "fail":
             return Miss("start_unknown", "It may have been started, and the service cannot be asked for it.")
         order = Order(key, row.params, registry.hook_url(row.service, key))
-        return checked(await self._calls.ask(service.start(order)))
+        return checked(await self._calls.ask(row.service, service.start(order)))

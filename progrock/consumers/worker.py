@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import msgspec
 from django.db import Error as DatabaseTrouble
 from msgspec.structs import replace
 
-from .. import reconcile, registry, signals, updates
+from .. import counts, reconcile, registry, signals, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..history import ausual
 from ..jobs import UNREADABLE
@@ -54,6 +55,7 @@ class JobWorker(SelfReschedulingConsumer):
 
     async def steps(self, leases: Sequence[Lease]) -> Outcomes:
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
+        began = time.perf_counter()
         runs: dict[str, tuple[Lease, Run]] = {}
         reads: list[str] = []
         told: list[Lease] = []
@@ -95,6 +97,7 @@ class JobWorker(SelfReschedulingConsumer):
             for key in reads:
                 lease, run = runs.pop(key)
                 streams.append(self._guard.around([lease], self._by_itself(lease, run)))
+        names = {key: registry.label(run.snapshot.service) for key, (_, run) in runs.items()}
         polls: dict[str, list[tuple[Lease, Run]]] = defaultdict(list)
         for lease, run in runs.values():
             if lease.key in rows:
@@ -112,8 +115,10 @@ class JobWorker(SelfReschedulingConsumer):
         for name, batch in polls.items():
             streams.append(self._guard.around([lease for lease, _ in batch], self._looks.poll(name, batch)))
         async with aclosing(merge(streams)) as outcomes:
-            async for outcome in outcomes:
-                yield outcome
+            async for lease, outcome in outcomes:
+                if lease.key in names:
+                    counts.STEPS.observe([time.perf_counter() - began], names[lease.key], _word_for(outcome))
+                yield lease, outcome
 
     async def settled(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> None:
         """Show what has changed. Not before: what a worker that has lost its leases saw is not to be shown."""
@@ -200,3 +205,11 @@ class JobWorker(SelfReschedulingConsumer):
 def _is_like_others(run: Run) -> bool:
     service = known(run.snapshot.service)
     return service is not None and service.alike
+
+
+def _word_for(outcome: Outcome) -> str:
+    """Return a step's outcome as what is counted has it."""
+    if isinstance(outcome, Done):
+        return "done"
+    # What shows nothing has seen nothing: it was put off, or broke off.
+    return "shown" if isinstance(outcome, Shown) else "again"

@@ -16,7 +16,7 @@ from channels.db import aclose_old_connections
 from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 
-from . import trouble
+from . import counts, trouble
 from .entry import LEASES, Again, Dead, Lease, Outcome, from_channel
 from .finish import end, stopping
 from .merge import as_ready
@@ -215,6 +215,10 @@ class SelfReschedulingConsumer(AsyncConsumer):
         until = self._until()
         renewed = await self._store.renew(leases, self.run_lease, self.channel_name)
         mine = [lease for lease in renewed if lease is not None]
+        if len(mine) < len(leases):
+            counts.RENEWS_REFUSED.add(by=len(leases) - len(mine))
+        if again := sum(lease.attempt > 1 for lease in mine):
+            counts.REDELIVERIES.add(by=again)
         # If one of them is held here already, that hold was lost, and what its step says will be dropped.
         self._held.update((lease.key, _Held(lease, until)) for lease in mine)
         # Whose looks were lost again and again may be what kills the workers.
@@ -274,6 +278,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
             except Exception as error:
                 trouble.say(logger, "Could not settle %d steps, their leases will end: %r", len(batch), error)
                 return
+        if refused := accepted.count(False):
+            counts.SETTLES_REFUSED.add(by=refused)
         try:
             await self.settled([each for each, good in zip(batch, accepted, strict=True) if good])
         except Exception:
@@ -307,6 +313,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
                     each.lease, each.until = lease, until
                 elif self._held.get(each.lease.key) is each:
                     del self._held[each.lease.key]
+                    counts.LEASES_LOST.add()
                     self._freed.set()
 
     def _until(self) -> float:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from . import trouble
+from . import counts, trouble
 from .entry import Again, Lease, NewEntry, to_channel
 from .finish import finish, side_by_side
 from .store import DelayStore
@@ -117,6 +117,7 @@ class Scheduler:
 
     async def _hand_out(self) -> int:
         leases = await self._store.lease(self._batch, self._hand_off, self._gap)
+        counts.LATENESS.observe((lease.at - lease.due) / 1_000_000 for lease in leases)
         by_reader: Mapping[str, list[Lease]] = defaultdict(list)
         for lease in leases:
             by_reader[lease.reader].append(lease)

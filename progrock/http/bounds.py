@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .. import counts
 from ..consumers.receiver import Bucket
 from ..exceptions import TooMany
 
@@ -28,6 +29,7 @@ def take_start(owner: str) -> None:
     if len(_starts) > OWNERS_MOST:
         _starts.popitem(last=False)
     if not bucket.take():
+        counts.REFUSED.add(TooMany.code)
         raise TooMany("Expected at most one start a second, got more. Try again in a moment.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import random
@@ -15,6 +16,7 @@ from django.core.management.base import CommandError
 
 from progrock import registry
 from progrock.delay import DelayStore, StoreAway
+from progrock.metrics import address_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,16 @@ def work_layer(alias: str) -> Any:
         known = ", ".join(map(repr, getattr(settings, "CHANNEL_LAYERS", {}))) or "none"
         raise CommandError(f"Expected one of the CHANNEL_LAYERS {known}, got {alias!r}.")
     return get_channel_layer(alias)
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Let a command have an HTTP port of its own."""
+    parser.add_argument(
+        "--metrics",
+        type=address_of,
+        metavar="[ADDRESS:]PORT",
+        help="where /metrics, /healthz and /readyz are, on this host if no address is given (default: nowhere)",
+    )
 
 
 async def fit(store: DelayStore) -> None:

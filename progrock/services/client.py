@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from .. import counts
 from ..step import Miss
 from .base import Elsewhere, File
 
@@ -100,6 +101,7 @@ class Client:
         try:
             request = self._request(self._looks, method, path, sent, headers)
             async with asyncio.timeout(self._timeout), request as response:
+                counts.replied(response.status)
                 if response.status not in expect:
                     return _unexpected(response)
                 text = await _read(response)

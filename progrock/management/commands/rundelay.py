@@ -12,6 +12,7 @@ from progrock import reconcile, registry
 from progrock.delay import Relay, Scheduler, StoreAway, StoreUnfit
 from progrock.delay.finish import together
 from progrock.management import process
+from progrock.metrics import Address, NoPort, Port
 
 logger = logging.getLogger("progrock.rundelay")
 
@@ -40,26 +41,31 @@ class Command(BaseCommand):
             metavar="N",
             help="leases in one message at most (default: %(default)s)",
         )
+        process.add_metrics(parser)
         parser.add_argument("--once", action="store_true", help="hand out what is due now, and end")
 
-    def handle(self, *args: Any, layer: str, batch: int, once: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, layer: str, batch: int, once: bool, metrics: Address | None = None, **options: Any
+    ) -> None:
         channel_layer = process.work_layer(layer)
         store = registry.store()
         scheduler = Scheduler(store, channel_layer, standing=reconcile.standing(), batch=batch)
 
         async def main() -> None:
             try:
-                await (store.check() if once else process.fit(store))
-                logger.info("Scheduler %s runs on layer %r, batches of %d.", scheduler.name, layer, batch)
-                if once:
-                    await scheduler.run_once()
-                else:
-                    await together(scheduler.run(), Relay(store, layer).run())
+                # Before the store answers: that it does not is what somebody may want to know.
+                async with Port(metrics, schedule=True):
+                    await (store.check() if once else process.fit(store))
+                    logger.info("Scheduler %s runs on layer %r, batches of %d.", scheduler.name, layer, batch)
+                    if once:
+                        await scheduler.run_once()
+                    else:
+                        await together(scheduler.run(), Relay(store, layer).run())
             finally:
                 await store.aclose()
 
         try:
             process.run(main)
-        except (StoreUnfit, StoreAway) as error:
+        except (StoreUnfit, StoreAway, NoPort) as error:
             raise CommandError(str(error)) from error
         logger.info("Scheduler %s has stopped.", scheduler.name)
