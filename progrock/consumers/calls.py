@@ -202,6 +202,7 @@ class Calls:
 
     async def aclose(self) -> None:
         """Give back what is over, at once."""
+        _live.discard(self)
         await asyncio.gather(*(turns.aclose() for turns in self._turns.values()))
 
     def _turns_of(self, service: str) -> Turns | None:

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import DatabaseError
 from django.test import AsyncClient
 
 from progrock.delay import MemoryStore, StoreAway
@@ -67,8 +68,19 @@ async def test_staff_read_and_others_do_not(staff: bool, active: bool, status: i
     assert (await browser.get("/metrics")).status_code == status
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_without_a_database_the_token_still_does(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(request: object) -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr("django.contrib.auth.middleware.auser", fails)
+    assert (await AsyncClient().get("/metrics")).status_code == 401
+    assert (await AsyncClient().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 200
+
+
 async def test_healthz_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    response = await AsyncClient().get("/healthz")
+    monkeypatch.setattr(MemoryStore, "depth", hangs)
+    response = await AsyncClient().get("/healthz")  # and no database: this test may use none
     assert (response.status_code, response.content) == (200, b"ok\n")
 
 
