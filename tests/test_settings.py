@@ -48,6 +48,9 @@ def test_the_only_service_is_the_default() -> None:
             {"SERVICES": {"a": SERVICE | {"LIMITS": {"per_second": 1}}}},
             "SERVICES['a']: LIMITS: unknown key 'per_second', the known ones are 'burst', 'concurrency', 'rate'",
         ),
+        ({"METRICS_TOKEN": "sesame"}, "METRICS_TOKEN must be 16 or more printable ASCII characters without spaces"),
+        ({"METRICS_TOKEN": "open sesame, open sesame"}, "METRICS_TOKEN must be 16 or more printable ASCII characters"),
+        ({"METRICS_TOKEN": 1234567890123456}, "Expected `str`, got `int` - at `$.METRICS_TOKEN`"),
         ({"store": "memory://"}, "PROGROCK: unknown key 'store', the nearest known one is 'STORE'"),
         ({1: 2}, "PROGROCK: unknown key 1, the known ones are 'DEFAULT_SERVICE', "),
         (
