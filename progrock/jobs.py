@@ -369,6 +369,15 @@ async def aget_all(names: Sequence[str | uuid.UUID], *, owner: str) -> list[Snap
     return [_newest(rows[key], entry) for key, entry in zip(keys, await _entries(keys), strict=True)]
 
 
+async def astand(rows: Sequence[Job]) -> list[Snapshot]:
+    """Return how the jobs of rows that were read just now stand, in their order, whoever's they are.
+
+    Asks for no owner: whoever gives the rows has made sure that they may be seen.
+    """
+    entries = await _entries([str(row.pk) for row in rows])
+    return [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
+
+
 async def ajournal(job: str | uuid.UUID, *, owner: str, after: int = 0) -> Sequence[Line]:
     """Return what is kept of a job's journal.
 
@@ -434,8 +443,7 @@ async def apage(
     with available():
         rows = [row async for row in mine[: limit + 1]]
     more, rows = len(rows) > limit, rows[:limit]
-    entries = await _entries([str(row.id) for row in rows])
-    snapshots = [_newest(row, entry) for row, entry in zip(rows, entries, strict=True)]
+    snapshots = await astand(rows)
     return snapshots, f"{(rows[-1].created - EPOCH) // timedelta(microseconds=1)}.{rows[-1].id}" if more else ""
 
 
@@ -493,6 +501,7 @@ async def _nudge(keys: Sequence[str]) -> None:
 
 start = door(astart, registry.aclose)
 get = door(aget, registry.aclose)
+stand = door(astand, registry.aclose)
 journal = door(ajournal, registry.aclose)
 list_mine = door(alist_mine, registry.aclose)
 cancel = door(acancel, registry.aclose)

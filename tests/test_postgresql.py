@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = (
     "tests/test_access.py",
     "tests/test_admin.py",
+    "tests/test_admin_live.py",
     "tests/test_children.py",
     "tests/test_commands.py",
     "tests/test_doctor.py",
