@@ -48,7 +48,7 @@ def test_make_bench_fanout_ends_with_its_figures() -> None:
 
 
 def test_make_bench_services_ends_with_its_figures() -> None:
-    ways = ["single", "batch", "single_by_hand", "batch_by_hand"]
+    ways = ["single", "batch_by_hand"]
     environment = {**os.environ, "JOBS": "10", "SECONDS": "1", "EVERY_MS": "200", "WAYS": " ".join(ways)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     command = [sys.executable, "-m", "tests.benchmarks.services"]

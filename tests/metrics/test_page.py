@@ -91,9 +91,10 @@ async def test_no_label_comes_from_outside(service: None) -> None:
         await calls.ask("a service that is gone", nonsense())
     await calls.room("a service that is gone", 1, 0)
     said = Page(await page())
-    known = {"scripted", "track", "group", "synth", "other"}
     assert Series("progrock_breaker_open", (("service", "other"),)) in said.samples
-    assert {value for series in said.samples for label, value in series.labels if label == "service"} <= known
+    # Services of other tests are there too: this process has counted theirs.
+    values = {value for series in said.samples for _, value in series.labels}
+    assert not {"a service that is gone", "a code of somebody's own", "99999"} & values
 
 
 async def test_a_name_is_quoted() -> None:
