@@ -21,7 +21,7 @@ BIN := .venv/bin
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 export PORT HOST
 
-.PHONY: rock test test-chaos test-faults test-browser test-sites test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos lock lint words chromium redis postgres nginx remotes clean
+.PHONY: rock test test-waiting test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos lock lint words chromium redis postgres nginx remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -32,29 +32,21 @@ test: .venv/test.installed node_modules/.package-lock.json chromium redis postgr
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j5 -Otarget test-chaos test-faults test-browser test-sites test-rest
+	@$(MAKE) --no-print-directory -j3 -Otarget test-waiting test-browser test-rest
 endif
 
-# Five at a time, though there may be two processors: most of the time they wait, for processes that start, die and come
-# back, for what a person at the page waits for, and for a clock.
-CHAOS := tests/chaos tests/test_postgresql.py
-FAULTS := tests/faults tests/remotes tests/benchmarks
-BROWSER := $(patsubst %,tests/e2e/test_%.py,browser elements events fallback no_javascript own_page rows)
-SITES := tests/e2e tests/push tests/contrib
-test-chaos:
-	$(BIN)/python -m pytest $(CHAOS)
-
-test-faults:
-	$(BIN)/python -m pytest $(FAULTS)
+# Three at a time: with more, two processors are so busy that what is promised within a second is late. Those of the first
+# wait most of their time, for processes that start, die and come back; those of the second for what a person waits for.
+WAITING := tests/chaos tests/faults tests/test_postgresql.py tests/push tests/contrib
+PROGRAMS := $(patsubst %,tests/e2e/test_%.py,front_an_http_service http openapi tutorial_track)
+test-waiting:
+	$(BIN)/python -m pytest $(WAITING)
 
 test-browser:
-	$(BIN)/python -m pytest $(BROWSER)
-
-test-sites:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(BROWSER)) $(SITES)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROGRAMS)) tests/e2e
 
 test-rest:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(CHAOS) $(FAULTS) $(SITES))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) $(filter-out $(PROGRAMS),$(wildcard tests/e2e/test_*.py)))
 
 lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff check .
