@@ -56,6 +56,8 @@ class SynthService(Service):
             checked = msgspec.convert(params, Params, strict=False)
         except msgspec.ValidationError as error:
             raise InvalidParams(f"params: {error}.") from None
+        except UnicodeEncodeError:
+            raise InvalidParams("params: expected text, got half a character (a lone surrogate) in it.") from None
         if checked.seed is None:
             checked.seed = random.randrange(2**31)
         cleaned: dict[str, Any] = msgspec.to_builtins(checked)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 
 from . import registry
 from .aside import anywhere
@@ -22,6 +27,7 @@ from .models import primary
 logger = logging.getLogger(__name__)
 
 _SESSION_KEY = "progrock.owner"
+_PUBLIC_NAME = re.compile(r"[0-9a-f]{16}")
 
 
 async def owner_of_scope(scope: Mapping[str, Any]) -> str:
@@ -60,6 +66,37 @@ def owner_text(owner: Any) -> str:
     if text is None:
         raise Invalid(f"owner: expected a user, a request with a user or a session, or a text, got {owner!r:.80}.")
     return text
+
+
+def public_name(owner: str) -> str:
+    """Return a name that is the same on all pages for an owner, and tells nothing of it."""
+    return _names(owner)[0]
+
+
+def _names(owner: str) -> list[str]:
+    """Return the owner's public name, and those that pages know which were made before `SECRET_KEY` was changed."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return [salted_hmac("progrock.who", owner, secret=key).hexdigest()[:16] for key in keys]
+
+
+async def goes_by(name: str, owner: str, session: Any) -> bool:
+    """Return whether a page with that public name was made for an owner, or for the session before its login.
+
+    :param session: of the connection, None if there is none.
+    """
+    if not _PUBLIC_NAME.fullmatch(name):
+        return True  # one that a page has made up by itself: nobody here knows whose
+    token = await session.aget(_SESSION_KEY) if session is not None else None
+    return name in {*_names(owner), *_names(f"session:{token}")}
+
+
+def session_for(owner: str) -> SessionBase:
+    """Return a session that is kept nowhere, and makes whoever has it that owner, if it is a session's."""
+    session: SessionBase = import_module(settings.SESSION_ENGINE).SessionStore()
+    kind, _, token = owner.partition(":")
+    if kind == "session":
+        session[_SESSION_KEY] = token
+    return session
 
 
 def ensure_owner(request: HttpRequest) -> None:

@@ -11,12 +11,15 @@ class ProgRockConfig(AppConfig):
     verbose_name = "ProgRock"
 
     def ready(self) -> None:
-        from django.contrib.auth.signals import user_logged_in
+        from django.contrib.auth.signals import user_logged_in, user_logged_out
 
         from . import delay, registry
         from .access import adopt
-        from .checks import check
+        from .checks import check, check_deploy
+        from .vigil import signed_out
 
         register(check)
+        register(check_deploy, deploy=True)
         delay.setup(registry.store)
         user_logged_in.connect(adopt)
+        user_logged_out.connect(signed_out)

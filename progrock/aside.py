@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from django.db import connections
 
+from . import logs
+
 R = TypeVar("R")
 
 
@@ -40,7 +42,7 @@ class Aside:
             if self._running >= self.most:
                 raise Full
             self._running += 1
-        loop = asyncio.get_running_loop()
+        work, loop = logs.along(work), asyncio.get_running_loop()
         done: asyncio.Future[tuple[R] | Exception] = loop.create_future()
 
         def finish(result: tuple[R] | Exception) -> None:
@@ -81,6 +83,7 @@ def anywhere(work: Callable[[], R]) -> R:
     except RuntimeError:
         return work()
     done: list[R] = []
+    work = logs.along(work)
     raised: list[BaseException] = []
 
     def aside() -> None:

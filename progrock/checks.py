@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from . import registry, sending
 from .conf import Conf
 from .delay import HAND_OFF
+from .reached import reached
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 PUB_SUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -41,10 +42,43 @@ def check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckM
             registry.build(name)
             _tell(conf, name)
         registry.hooks()
+        registry.rights()
         registry.may_subscribe()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="progrock.E001")]
     return [*_layers(conf), *_commands(conf)]
+
+
+def check_deploy(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Check what a site that others can reach must not go without: `manage.py check --deploy`."""
+    try:
+        conf = registry.conf()
+    except ImproperlyConfigured:
+        return []  # said by the other
+    return list(_open_redis(conf))
+
+
+def _open_redis(conf: Conf) -> Iterator[CheckMessage]:
+    """Whoever can write to the Redis decides what our workers do, and can read what they say."""
+    ways = {} if conf.embedded else {'PROGROCK["STORE"]': [reached(conf.store)]}
+    for alias, layer in getattr(settings, "CHANNEL_LAYERS", {}).items():
+        hosts = layer.get("CONFIG", {}).get("hosts", ())
+        ways[f'CHANNEL_LAYERS["{alias}"]'] = [reached(host) for host in hosts]
+    without = {
+        name: [where for where, some in ways.items() if any(each.far and not getattr(each, name) for each in some)]
+        for name in ("password", "tls")
+    }
+    if where := without["password"]:
+        says = f"A Redis on another host is used without a password: {', '.join(where)}."
+        hint = "Give it one (requirepass, or ACL), and write redis://:password@host:port/db, with rediss:// for TLS."
+        yield checks.Warning(says, hint=hint, id="progrock.W005")
+    if where := without["tls"]:
+        says = f"A Redis on another host is used without TLS: {', '.join(where)}."
+        hint = (
+            "Write rediss://:password@host:port/db. If the network between is yours alone, as among containers of one"
+            " host, silence this."
+        )
+        yield checks.Warning(says, hint=hint, id="progrock.W006")
 
 
 def _tell(conf: Conf, name: str) -> None:

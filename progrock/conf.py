@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -18,6 +19,9 @@ from .step import Policy
 from .tell import Addressee, check_declared
 
 MEMORY = "memory://"
+_RESULT_MOST = 1 << 20  # an answer of a service is cut there too
+_FRAME_MOST = 1 << 20  # daphne cuts off what is longer
+Count = Annotated[int, msgspec.Meta(ge=1)]
 _RATE_LEAST = 1e-5
 _HOSTS = r"(?:[^@/\s]*@)?[^@/,?\s]+:\d+(?:,[^@/,?\s]+:\d+)*"
 _STORES = {
@@ -68,48 +72,36 @@ class ServiceConf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """
 
     backend: str
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = {}
     policy: Policy = Policy()
     hook: HookConf | None = None
     tell: tuple[Addressee, ...] = ()
     limits: Limit | None = None
 
     def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "options", MappingProxyType(dict(self.options)))
         if self.hook is not None:
             msgspec.structs.force_setattr(self, "policy", replace(self.policy, net=self.hook.net))
 
 
+# Whoever reports asks for a look. The others, every 5 s, find out that nobody reports any more.
+_TRACK = Policy(
+    interval=50,
+    interval_most=1_000,
+    net=5_000,
+    retry=1_000,
+    retry_most=5_000,
+    patience=60_000,
+    expiry=30 * 86_400_000,
+    deadline=30 * 86_400_000,
+    stopped="cancelled",
+)
+# Each child that ends asks for a look, which is taken twice a second at most. The others show percentages.
+_GROUP = replace(_TRACK, interval=500, interval_most=2_000, net=500)
+
 BUILT_IN = {
-    "track": ServiceConf(
-        "progrock.push.Pushed",
-        # Whoever reports asks for a look. The others, every 5 s, find out that nobody reports any more.
-        policy=Policy(
-            interval=50,
-            interval_most=1_000,
-            net=5_000,
-            retry=1_000,
-            retry_most=5_000,
-            patience=60_000,
-            expiry=30 * 86_400_000,
-            deadline=30 * 86_400_000,
-            stopped="cancelled",
-        ),
-    ),
-    "group": ServiceConf(
-        "progrock.groups.Grouped",
-        # Each child that ends asks for a look, which is taken twice a second at most. The others show percentages.
-        policy=Policy(
-            interval=500,
-            interval_most=2_000,
-            net=500,
-            retry=1_000,
-            retry_most=5_000,
-            patience=60_000,
-            expiry=30 * 86_400_000,
-            deadline=30 * 86_400_000,
-            stopped="cancelled",
-        ),
-    ),
+    "track": ServiceConf("progrock.push.Pushed", policy=_TRACK),
+    "group": ServiceConf("progrock.groups.Grouped", policy=_GROUP),
 }
 """The services that are there without being declared."""
 
@@ -120,9 +112,20 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param services: by name; those that are built in are among them.
     :param default_service: what a start without a service starts; the only service, if there is one.
     :param store: where the schedule lives; `memory://` is embedded mode, the others are Redis.
+    :param store_shards: over how many slots of a Redis Cluster the schedule is spread.
     :param max_unfinished: how many unfinished jobs an owner may have; children do not count.
+    :param max_starts_per_minute: how many jobs an owner may start within 60 s, whoever asks for them, on whatever
+        transport; children do not count, nor do jobs of services that are built in. Those of an address who are not
+        logged in, ten times as many on one web process. None is any number.
     :param max_sockets: how many websockets an owner may have on one web process; those of an address who have no
         session, ten times as many.
+    :param max_streams: the same of streams and long polls.
+    :param max_frames_per_second: how many frames a websocket may be sent by its client.
+    :param max_frame_bytes: how long each may be, and the body of a request.
+    :param max_watches: how many jobs a client may watch by name.
+    :param max_watchers: how many clients may watch one job by name, on one web process.
+    :param max_params_bytes: how long a job's parameters may be, as JSON.
+    :param max_result_bytes: the same of its result.
     :param keep_days: how long jobs are kept after their end; None is for ever.
     :param journal_most: how many lines of a job's journal are kept: the newest.
     :param journal_keep: for how many seconds after the job's end.
@@ -130,21 +133,32 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
     :param tell_allow: hosts, or `host:port`, that a start may name for its webhooks though they are not public, or not
         asked over TLS.
     :param metrics_token: what whoever scrapes `/metrics` has to show; empty is staff alone.
+    :param rights: dotted path of the class that says who may what with which jobs, a :class:`~progrock.rights.Rights`.
     :param may_subscribe: dotted path of a function that says who may subscribe to which channel; empty is nobody, to
         none.
     """
 
-    services: dict[Text64, ServiceConf] = {}
+    services: Mapping[Text64, ServiceConf] = {}
     default_service: str = ""
     store: str = MEMORY
-    max_unfinished: int = 100
-    max_sockets: Annotated[int, msgspec.Meta(ge=1)] = 100
+    store_shards: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
+    max_unfinished: Count = 100
+    max_starts_per_minute: Count | None = 60
+    max_sockets: Count = 100
+    max_streams: Count = 50
+    max_frames_per_second: Count = 200
+    max_frame_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=_FRAME_MOST)] = 65_536
+    max_watches: Count = 100
+    max_watchers: Count = 1_000
+    max_params_bytes: Annotated[int, msgspec.Meta(ge=2, le=_FRAME_MOST)] = 8_192
+    max_result_bytes: Annotated[int, msgspec.Meta(ge=0, le=_RESULT_MOST)] = _RESULT_MOST
     keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = 90
     journal_most: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     journal_keep: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 86_400
     public_url: str = ""
     tell_allow: tuple[str, ...] = ()
     metrics_token: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
+    rights: str = "progrock.rights.Owners"
     may_subscribe: str = ""
 
     def __post_init__(self) -> None:
@@ -160,7 +174,7 @@ class Conf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="uppe
         if self.public_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", self.public_url):
             got = _without_secrets(self.public_url)
             raise ValueError(f"PUBLIC_URL must be http(s)://host[:port][/path], got {got!r}")
-        msgspec.structs.force_setattr(self, "services", {**BUILT_IN, **self.services})
+        msgspec.structs.force_setattr(self, "services", MappingProxyType({**BUILT_IN, **self.services}))
         for name, service in self.services.items():
             check_declared(service.tell, f"SERVICES[{name!r}]: TELL")
 

@@ -8,8 +8,10 @@ ProgRockError
 │   ├── UnknownService
 │   ├── InvalidParams
 │   ├── NotFound
+│   ├── Forbidden
 │   ├── NotComplete
 │   ├── BadToken
+│   ├── SignedOut
 │   ├── TooMany
 │   └── Unavailable
 ├── Cancelled           the end of the job that this code does was asked for
@@ -65,6 +67,12 @@ class NotFound(Refused):
     code = "not_found"
 
 
+class Forbidden(Refused):
+    """What the caller may know of, and may not do."""
+
+    code = "forbidden"
+
+
 class NotComplete(Refused):
     """A job that is not over cannot be tried again."""
 
@@ -77,10 +85,24 @@ class BadToken(Refused):
     code = "bad_token"
 
 
+class SignedOut(Refused):
+    """A page that was made for somebody else than who asks."""
+
+    code = "signed_out"
+
+
 class TooMany(Refused):
-    """More than the limits allow."""
+    """More than the limits allow.
+
+    :param says: what was expected and what came.
+    :param after: seconds after which it is worth while to try again.
+    """
 
     code = "too_many"
+
+    def __init__(self, says: str, *, after: int = 1) -> None:
+        super().__init__(says)
+        self.after = after
 
 
 class Unavailable(Refused):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import statistics
+from collections import defaultdict
 from datetime import datetime
 from time import monotonic
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from django.db.models import QuerySet
 
+from .delay.loops import PerLoop
 from .models import Job
 from .protocol import State
 
@@ -36,9 +37,13 @@ class _Known(NamedTuple):
 
 
 _known: dict[str, _Known] = {}
-# A lock belongs to the event loop that waits for it.
-_asking: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
 _away = False
+
+
+@PerLoop
+def _asking() -> defaultdict[str, asyncio.Lock]:
+    """Return who asks about a service, by its name."""
+    return defaultdict(asyncio.Lock)
 
 
 async def ausual(service: str) -> int:
@@ -52,7 +57,7 @@ async def ausual(service: str) -> int:
     known = _known.get(service)
     if known is not None and monotonic() < known.until:
         return known.usual
-    lock = _asking.setdefault(asyncio.get_running_loop(), {}).setdefault(service, asyncio.Lock())
+    lock = _asking()[service]
     if known is not None and lock.locked():
         return known.usual
     async with lock:

@@ -9,7 +9,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -20,10 +20,10 @@ from django.utils import timezone
 
 from . import registry
 from .delay import Again, Done, Lease, NewEntry, Outcome, StoreAway, door, trouble
-from .jobs import snapshot_of
 from .models import Delivery, Job, deliveries, primary
 from .protocol import State
 from .sending import Unsent, send
+from .standing import snapshot_of
 from .step import Run, one_line
 from .tell import OWNER, UNWATCHED, Addressee, shown
 from .updates import was_told
@@ -61,9 +61,11 @@ class Deliver(msgspec.Struct, frozen=True, tag="delivery"):
     """What the entry of a delivery carries. Its key is the delivery's, and all else is in the row.
 
     :param waited: whether pages have had the time to be told of the end, and to let it be known.
+    :param version: of the form of entries.
     """
 
     waited: bool = False
+    version: Literal[1] = 1
 
 
 _MESSAGE = msgspec.msgpack.encode(Deliver())
@@ -103,7 +105,7 @@ def _job(key: str) -> Job:
     try:
         return primary().only("service", "owner", "tell").get(pk=key)
     except (RecursionError, ValueError, TypeError) as error:
-        logger.error("Whom the start of job %s has named cannot be read: %r", key, error)
+        logger.error("Whom the start of job %s has named cannot be read: %r", key, error, extra={"job": key})
     job = primary().only("service", "owner").get(pk=key)
     job.tell = None
     return job
@@ -133,12 +135,14 @@ def pending(after: str) -> QuerySet[Delivery]:
 
 
 async def mend(rows: Sequence[Delivery]) -> int:
-    """Schedule the deliveries that have no entry, and return how many those were."""
+    """Schedule the deliveries that have no entry, or a spoiled one, which is dead, and return how many those were."""
     store = registry.store()
     found = await store.peek([str(row.pk) for row in rows])
-    gone = [row.pk for row, entry in zip(rows, found, strict=True) if entry is None]
+    gone = [row.pk for row, entry in zip(rows, found, strict=True) if entry is None or entry.dead]
     # Some may have been sent since their rows were read.
     missing = [row async for row in pending("").filter(pk__in=gone)] if gone else []
+    if dead := [entry.key for entry in found if entry and entry.dead]:
+        await store.bury(dead)
     await store.schedule([_entry(row, random.randint(0, SPREAD * len(missing))) for row in missing])
     return len(missing)
 

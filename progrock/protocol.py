@@ -76,7 +76,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     `seq` is microseconds, `left` a duration in milliseconds, `created`, `at`, `heard`, `moved` and `due` are
     milliseconds since 1970. `lines` is how many lines the job's journal has had, `parent` the job that this one is a
-    child of, `can_retry` whether clients may try it again. `progress` and `complete` follow from the rest.
+    child of, `can_retry` whether clients may try it again, `version` the protocol's by which it is written. `progress`
+    and `complete` follow from the rest.
 
     Three clocks tell apart who is silent: `heard` is when the service last answered, `moved` when the job last moved,
     and `due` when its next step is to be taken, so that the time by which that is over is how late we are ourselves.
@@ -107,12 +108,21 @@ class Snapshot(msgspec.Struct, frozen=True):
     parent: str | None = None
     can_retry: bool = True
     lines: int = 0
+    version: int = VERSION
 
     def __post_init__(self) -> None:
         succeeded = self.state is State.SUCCEEDED
         set_attribute = msgspec.structs.force_setattr
         set_attribute(self, "progress", 100 if succeeded else min(99, int(self.percent or 0)))
         set_attribute(self, "complete", self.state.complete)
+        # Whatever it was read from: this is what it is written by.
+        set_attribute(self, "version", VERSION)
+
+
+class Cut(Snapshot, frozen=True):
+    """One in a list, without a result that there is, but too long for one."""
+
+    cut: bool = True
 
 
 # Frames from the client.
@@ -334,9 +344,12 @@ def pong_frame(ref: str | None) -> str:
     return _frame("pong", ref=ref)
 
 
-def error_frame(code: str, message: str, ref: str | None) -> str:
-    """Return an `error` frame."""
-    return _frame("error", code=code, message=message, ref=ref)
+def error_frame(code: str, message: str, ref: str | None, **about: str) -> str:
+    """Return an `error` frame.
+
+    :param about: if it answers nothing, the `job` or `channel` that it is about.
+    """
+    return _frame("error", code=code, message=message, ref=ref, **about)
 
 
 def to_json(value: Any) -> str:

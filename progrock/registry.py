@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 from urllib.parse import quote, urlencode
-from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 from django.conf import settings
@@ -19,6 +17,7 @@ from .conf import BUILT_IN, Conf, Limit, parse
 from .counts import OTHER
 from .delay import DelayStore, Lease, MemoryStore, RedisStore
 from .delay.entry import to_channel
+from .delay.loops import PerLoop
 from .delay.memory import wall_clock
 from .delay.scripts import Scripts
 from .exceptions import UnknownService
@@ -32,6 +31,8 @@ from .step import Policy
 CHANNEL = "prog-rocker"
 """Where starts are sent, and whose readers take the steps."""
 WORK_LAYER = "work"
+OWNERS = "progrock.rights.Owners"
+"""The class of rights that lets each do all with their own."""
 
 clock: Callable[[], int] | None = None
 """The time of a store in memory, in microseconds, when a test has it in its hands; see :mod:`progrock.testing`."""
@@ -49,11 +50,13 @@ def conf() -> Conf:
 @cache
 def store() -> DelayStore:
     """Return the schedule: one for the process."""
-    return MemoryStore(clock) if conf().embedded else RedisStore.from_url(conf().store)
+    return MemoryStore(clock) if conf().embedded else RedisStore.from_url(conf().store, shards=conf().store_shards)
 
 
-# An adapter keeps connections, which belong to the event loop that opened them.
-_services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Service]] = WeakKeyDictionary()
+@PerLoop
+def _services() -> dict[str, Service]:
+    """Return the adapters, which keep connections, by the names of their services."""
+    return {}
 
 
 def service(name: str) -> Service:
@@ -65,7 +68,7 @@ def service(name: str) -> Service:
     if name not in known:
         names = ", ".join(repr(each) for each in sorted(known.keys() - BUILT_IN)) or "none"
         raise UnknownService(f"Expected one of the services {names}, got {name!r}.")
-    mine = _services.setdefault(asyncio.get_running_loop(), {})
+    mine = _services()
     if name not in mine:
         mine[name] = build(name)
     return mine[name]
@@ -152,6 +155,35 @@ def audience() -> Audience:
     return MemoryAudience(clock or wall_clock()) if conf().embedded else RedisAudience(_polite())
 
 
+_once: dict[str, int] = {}
+
+
+async def once(name: str, duration: int) -> bool:
+    """Return whether this is the first time that it is asked of a name, by any process.
+
+    :param duration: milliseconds for which that is remembered.
+    :raises StoreAway: if Redis does not answer.
+    """
+    if not conf().embedded:
+        return await _polite().command("SET", f"progrock:once:{name}", "1", "NX", "PX", duration) is not None
+    now = (clock or wall_clock())()
+    for other in [each for each, until in _once.items() if until <= now]:
+        del _once[other]
+    first = name not in _once
+    _once.setdefault(name, now + duration * 1_000)
+    return first
+
+
+async def remembered(name: str) -> bool:
+    """Return whether :func:`once` was asked of a name, and that is still remembered.
+
+    :raises StoreAway: if Redis does not answer.
+    """
+    if not conf().embedded:
+        return bool(await _polite().command("EXISTS", f"progrock:once:{name}"))
+    return _once.get(name, 0) > (clock or wall_clock())()
+
+
 @cache
 def journal() -> Journal:
     """Return the journals of all jobs."""
@@ -173,6 +205,23 @@ def inbox() -> Inbox:
 def counts_watchers() -> bool:
     """Return whether a policy makes a difference between jobs that are watched and those that are not."""
     return any(each.policy.unwatched for each in conf().services.values())
+
+
+@cache
+def rights() -> Any:
+    """Return what says who may what, a :class:`~progrock.rights.Rights`: one for the process.
+
+    :raises ImproperlyConfigured: if it is not there, or no such thing.
+    """
+    path = conf().rights
+    try:
+        base = import_string("progrock.rights.Rights")
+        made = import_string(path)
+        if not (isinstance(made, type) and issubclass(made, base)):
+            raise TypeError(f"expected a class that is a progrock.rights.Rights, got {path}")
+        return made()
+    except (ImportError, TypeError) as error:
+        raise ImproperlyConfigured(f"PROGROCK: RIGHTS: {error}") from error
 
 
 @cache
@@ -200,7 +249,7 @@ async def hand_over(leases: Sequence[Lease]) -> None:
 
 async def aclose() -> None:
     """Let go of the running loop's connections."""
-    for each in _services.pop(asyncio.get_running_loop(), {}).values():
+    for each in (_services.pop() or {}).values():
         await each.aclose()
     await store().aclose()
     await journal().aclose()
@@ -211,9 +260,10 @@ async def aclose() -> None:
 
 def forget() -> None:
     """Forget what was made from the settings."""
-    for each in (conf, store, hooks, _polite, limits, audience, journal, inbox, counts_watchers, may_subscribe):
+    for each in (conf, store, hooks, _polite, limits, audience, journal, inbox, counts_watchers, rights, may_subscribe):
         each.cache_clear()
     _services.clear()
+    _once.clear()
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -38,6 +38,7 @@ def definitions(template: str = "#/$defs/{name}") -> dict[str, Any]:
     journal = {"type": "array", "items": of("Line")}
     resume = {"enum": [each.value for each in Resume]}
     answer = {"ref": _REF, "now": _TIME, "resume": resume, "journal": journal}
+    listed = {"allOf": [of("Snapshot"), {"type": "object", "properties": {"cut": {"type": "boolean"}}}]}
     fresh = {"allOf": [of("Snapshot"), {"type": "object", "properties": {"journal": journal}}]}
     ack = {"type": "integer", "description": "A number for the client to repeat."}
     channel = {"type": "string", "minLength": 1, "maxLength": 100}
@@ -51,8 +52,10 @@ def definitions(template: str = "#/$defs/{name}") -> dict[str, Any]:
         "UpdatesFrame": frame(
             "updates", updates={"type": "array", "items": fresh, "minItems": 2}, ack=ack, may=("ack",)
         ),
-        "JobsFrame": frame("jobs", ref=_REF, now=_TIME, jobs={"type": "array", "items": of("Snapshot")}, may=("ref",)),
-        "ErrorFrame": frame("error", ref=_REF, code=_TEXT, message=_TEXT, may=("ref",)),
+        "JobsFrame": frame("jobs", ref=_REF, now=_TIME, jobs={"type": "array", "items": listed}, may=("ref",)),
+        "ErrorFrame": frame(
+            "error", ref=_REF, code=_TEXT, message=_TEXT, job=_TEXT, channel=channel, may=("ref", "job", "channel")
+        ),
         "SubscribedFrame": frame("subscribed", channel=channel, ref=_REF, may=("ref",)),
         "EventFrame": frame("event", channel=channel, event=_TEXT, data={}, ack=ack, may=("ack",)),
         "PongFrame": frame("pong", ref=_REF, may=("ref",)),

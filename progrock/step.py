@@ -141,6 +141,9 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     :param pace: what is known of when it will end.
     :param tell: whether its start may have named somebody who is to be told of its end: a worker of the version before
         leaves it out of what it settles, and then only the row knows.
+    :param trace: the `traceparent` that its steps belong to, empty if there is none. A worker of the version before
+        leaves it out, and the job goes on in a new trace.
+    :param version: of the form of entries. One above is not read, but left to a worker that knows it.
     """
 
     owner: str
@@ -156,6 +159,8 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     usual: int = 0
     pace: Pace = Pace()
     tell: bool = True
+    trace: str = ""
+    version: Literal[1] = 1
 
     @property
     def blank(self) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
-from django.contrib.auth.models import AnonymousUser
-
-from . import jobs, registry
-from .access import auser_of
+from . import logs, registry
+from .ask import answer_of
+from .doubts import Doubts
 from .events import ME, check, job_in, topic_of
 from .exceptions import NotFound, Refused, TooMany, Unavailable
 from .updates import Event, hub
@@ -24,26 +21,29 @@ EVENTS_MOST = 100
 """How many events wait for a client that reads slowly; then the oldest are dropped."""
 BYTES_MOST = 256 * 1024
 """The same, of their bytes."""
-PATIENCE = 10.0
-"""Seconds that the function of the settings has to say who may subscribe."""
 
 
 class Subscriptions:
     """Those of one client. What a hub hands events to.
 
-    :param owner: for whom the client speaks.
+    :param doubts: of the same client.
     :param wake: called when there is something to take.
+    :param changed: called when `doubtful` may have changed.
     """
 
-    def __init__(self, owner: str, wake: Callable[[], None]) -> None:
-        self._owner = owner
+    def __init__(self, doubts: Doubts, wake: Callable[[], None], changed: Callable[[], None]) -> None:
+        self._doubts = doubts
+        self._owner = doubts.caller.owner
         self._wake = wake
+        self._changed = changed
         self._channels: set[str] = set()
+        self.doubtful: set[str] = set()
+        """Of which it is to be asked again if they may be heard: all but what is simply the caller's own."""
         self._waiting: deque[bytes] = deque()
         self._size = 0
 
     async def subscribe(self, channel: str) -> None:
-        """Hear a channel from now on, as long as this client is there: who may is asked only now.
+        """Hear a channel from now on, as long as that is permitted.
 
         :param channel: `me`, the id of a job, or the name of a channel with permission.
         :raises Invalid: if it can be none of these.
@@ -54,16 +54,38 @@ class Subscriptions:
         if channel not in self._channels and len(self._channels) >= CHANNELS_MOST:
             raise TooMany(f"Expected at most {CHANNELS_MOST} channels at once, got one more.")
         try:
-            await self._permit(channel)
+            doubtful = await self._permit(channel)
         except Refused as refusal:
             if isinstance(refusal, NotFound):
                 await self.unsubscribe(channel)
             raise
         self._channels.add(channel)
+        if doubtful:
+            self.doubtful.add(channel)
+            self._changed()
         await hub().subscribe(topic_of(channel, self._owner), self)
+
+    async def ask_again(self) -> list[str]:
+        """Ask of each doubtful channel if it may still be heard.
+
+        :returns: those that may not, and are heard no more.
+        """
+        lost = []
+        for channel in list(self.doubtful):
+            try:
+                await self._permit(channel)
+            except NotFound:
+                await self.unsubscribe(channel)
+                lost.append(channel)
+            except Unavailable:
+                continue  # nobody has said no
+        return lost
 
     async def unsubscribe(self, channel: str) -> None:
         """Undo a subscription."""
+        if channel in self.doubtful:
+            self.doubtful.remove(channel)
+            self._changed()
         if channel in self._channels:
             self._channels.remove(channel)
             await hub().unsubscribe([topic_of(channel, self._owner)], self)
@@ -86,28 +108,32 @@ class Subscriptions:
     async def aclose(self) -> None:
         """Undo all subscriptions."""
         channels, self._channels = self._channels, set()
+        self.doubtful.clear()
         await hub().unsubscribe([topic_of(channel, self._owner) for channel in channels], self)
 
-    async def _permit(self, channel: str) -> None:
-        if channel == ME:
-            return
+    async def _permit(self, channel: str) -> bool:
+        """Return whether that a channel may be heard is to be asked again. Raises as :meth:`subscribe` does."""
         if job_in(channel) == channel:  # an event knows it by no other spelling
-            await jobs.aget(channel, owner=self._owner)
-        elif not await _may(self._owner, check(channel)):
+            caller = await self._doubts.asker()
+            owner, _ = await caller.look(channel)
+            return caller.doubts(owner)
+        if self._doubts.caller.shared:
+            raise NotFound(f"Expected the id of the job that is shared, got {channel!a:.80}.")
+        if channel == ME:
+            return False
+        if not await self._may(check(channel)):
             raise NotFound(f"Expected a channel that is there for you, got {channel!r}.")
+        return True
 
-
-async def _may(owner: str, channel: str) -> bool:
-    """Ask the function of the settings. True is yes, and nothing else is."""
-    function = registry.may_subscribe()
-    if function is None:
-        return False
-    try:
-        async with asyncio.timeout(PATIENCE):
-            user = await auser_of(owner) or AnonymousUser()
-            asked = function if iscoroutinefunction(function) else sync_to_async(function)
-            answer = await asked(user=user, owner=owner, channel=channel)
-    except Exception as error:
-        logger.error("Whether %s may subscribe to %s cannot be asked.", owner, channel, exc_info=error)
-        raise Unavailable("Something went wrong on our side. Try again later.") from error
-    return answer is True
+    async def _may(self, channel: str) -> bool:
+        """Ask the function of the settings. True is yes, and nothing else is."""
+        function = registry.may_subscribe()
+        if function is None:
+            return False
+        try:
+            user = await self._doubts.user()
+            return await answer_of(function, user=user, owner=self._owner, channel=channel) is True
+        except Exception as error:
+            what = "Whether %s may hear %s cannot be asked."
+            logger.error(what, logs.named(self._owner), channel, exc_info=error)
+            raise Unavailable("Something went wrong on our side. Try again later.") from error

@@ -12,14 +12,16 @@ import logging
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import msgspec
 from channels.layers import get_channel_layer
 
 from . import registry
 from .delay import trouble
+from .delay.loops import PerLoop
+from .exceptions import TooMany
 from .politeness import end_topic, topic
 from .protocol import Snapshot, encode
 
@@ -94,7 +96,7 @@ async def publish(snapshots: Iterable[tuple[str, Snapshot]], *, asks: bool = Fal
             shards[_group(owner)].append(update)
         except Exception as trouble:
             # A row that other hands wrote: it must hold up neither the other updates nor the end of its job.
-            logger.error("Job %s cannot be told: %r", snapshot.job, trouble)
+            logger.error("Job %s cannot be told: %r", snapshot.job, trouble, extra={"job": snapshot.job})
     layer = get_channel_layer()
     for group, updates in shards.items():
         try:
@@ -140,22 +142,33 @@ class Hub:
         await self._settle_group(_group(owner))
         return new and any(await self._mark([(owner, job)]))
 
+    def room(self, owner: str, job: str) -> None:
+        """See that there is room for one more who watches a job: each is sent each of its updates.
+
+        :raises TooMany: if there is none.
+        """
+        most = registry.conf().max_watchers
+        if len(self._sinks.get((owner, job), ())) >= most:
+            raise TooMany(f"Expected at most {most} clients that watch one job, got one more.", after=10)
+
     async def unwatch(self, owner: str, job: str, sink: Sink) -> None:
         """Undo a watch."""
-        await self.leave(owner, [job], sink)
+        await self.leave([(owner, job)], sink)
 
-    async def leave(self, owner: str, jobs: Iterable[str], sink: Sink) -> None:
-        """Undo watches, all of them before anything is waited for, which may be broken off."""
-        group = _group(owner)
-        for job in jobs:
+    async def leave(self, watches: Iterable[tuple[str, str]], sink: Sink) -> None:
+        """Undo watches, pairs of owner and job: all before anything is waited for, which may be broken off."""
+        groups = set()
+        for owner, job in watches:
             sinks = self._sinks.get((owner, job))
             if sinks is not None:
                 sinks.discard(sink)
                 if not sinks:
                     del self._sinks[owner, job]
-                    self._topics[group] -= 1
-        if group in self._topics and not self._topics[group]:
-            await self._settle_group(group)
+                    self._topics[_group(owner)] -= 1
+                    groups.add(_group(owner))
+        for group in groups:
+            if group in self._topics and not self._topics[group]:
+                await self._settle_group(group)
 
     async def subscribe(self, topic: str, subscriber: Subscriber) -> None:
         """Hand the events of a topic to `subscriber` from now on."""
@@ -196,7 +209,11 @@ class Hub:
     async def _join(self, group: str) -> None:
         if not self._channel:
             self._channel = await self._layer.new_channel()
-            self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._rejoin())]
+            # They outlive who is the first to watch, and what is logged there is not about them.
+            self._tasks = [
+                asyncio.create_task(self._receive(), context=Context()),
+                asyncio.create_task(self._rejoin(), context=Context()),
+            ]
         await self._layer.group_add(group, self._channel)
         self._joined.add(group)
 
@@ -279,12 +296,7 @@ async def was_told(owner: str, job: str) -> bool:
         return False
 
 
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
-
-
+@PerLoop
 def hub() -> Hub:
     """Return the running event loop's hub."""
-    loop = asyncio.get_running_loop()
-    if loop not in _hubs:
-        _hubs[loop] = Hub()
-    return _hubs[loop]
+    return Hub()

@@ -7,7 +7,9 @@ from .fragments import shown
 from .http.jobs import all_jobs, cancel_job, one_job, result_of_job, retry_job
 from .http.openapi import description
 from .http.report import report_of_job, tracked
+from .http.shared import share_of_job, shared_job
 from .http.stream import one_stream
+from .http.tickets import new_ticket
 from .http.updates import all_updates
 
 app_name = "progrock"
@@ -16,11 +18,14 @@ urlpatterns = [
     path("jobs/<str:job>/", one_job, name="job"),
     path("jobs/<str:job>/cancel", cancel_job, name="cancel"),
     path("jobs/<str:job>/retry", retry_job, name="retry"),
+    path("jobs/<str:job>/share", share_of_job, name="share"),
+    path("shared/<str:token>/", shared_job, name="shared"),
     path("jobs/<str:job>/result", result_of_job, name="result"),
     path("jobs/<uuid:job>/file", views.file, name="file"),
     path("jobs/<str:job>/report", report_of_job, name="report"),
     path("jobs/<str:job>/stream", one_stream, name="stream"),
     path("jobs/<str:job>/fragments", shown, name="fragments"),
+    path("tickets/", new_ticket, name="tickets"),
     path("tracked/", tracked, name="tracked"),
     path("updates", all_updates, name="updates"),
     path("openapi.json", description, name="openapi"),

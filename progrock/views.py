@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import Error as DatabaseTrouble
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
@@ -11,10 +14,12 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from . import registry, webhooks
-from .access import owner_of_request
+from .ask import ref_of_row
+from .caller import caller_of_request
 from .delay import StoreAway
-from .exceptions import UnknownService
+from .exceptions import NotFound, TooMany, Unavailable, UnknownService
 from .hooks import Call
+from .http import bounds
 from .models import primary
 from .services import Elsewhere
 from .step import Miss
@@ -29,16 +34,28 @@ _ANSWERS: dict[webhooks.Outcome, tuple[int, str]] = {
     "malformed": (400, "This cannot be read."),
     "too long": (413, "This is too long."),
 }
+# Django's own bounds, such as a thousand fields in a query: whoever likes goes beyond them, and it logs a traceback.
+_BEYOND = (400, "Expected a request within this site's bounds, got one beyond.")
 _CONDITIONS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since")
 
 
 @require_safe
 async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
-    """Stream a job's finished file through, ranges kept, or say where it is, to its owner and nobody else."""
-    owner = await owner_of_request(request)
-    row = await primary().filter(pk=job, owner=owner, file__isnull=False).afirst() if owner else None
-    if row is None:
+    """Stream a job's finished file through, ranges kept, or say where it is, to whom may watch the job."""
+    row = await primary().filter(pk=job, file__isnull=False).afirst()
+    try:
+        caller = await caller_of_request(request)
+        if row is None or not await caller.may("watch", ref_of_row(row)):
+            raise NotFound
+        bounds.look(caller.owner)
+    except NotFound:
         return _plain(404, "There is no such file, or it is not yours.")
+    except TooMany as refusal:
+        return _plain(429, str(refusal))
+    except SuspiciousOperation:
+        return _plain(*_BEYOND)
+    except Unavailable:
+        return _plain(503, "Not now. Try again later.")
     given = {name: request.headers.get(name, "") for name in _CONDITIONS}
     asked = {name: value for name, value in given.items() if value and value.isascii() and value.isprintable()}
     if request.method == "HEAD" or "," in asked.get("Range", ""):
@@ -57,13 +74,23 @@ async def file(request: HttpRequest, job: uuid.UUID) -> HttpResponseBase:
     if request.method == "HEAD":
         # The server would drop the body, but only once all of it has come.
         await opened.body.aclose()
-    response = StreamingHttpResponse(opened.body, status=opened.status, headers=dict(opened.headers))
+    response = StreamingHttpResponse(
+        _counted(caller.owner, opened.body), status=opened.status, headers=dict(opened.headers)
+    )
     # What the service calls its file decides nothing about what a browser may do with it.
     response["Content-Type"] = str(row.file)
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "private, max-age=3600"
     return response
+
+
+async def _counted(owner: str, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Pass a body on, as one of the answers that are open for an owner."""
+    async with aclosing(body) as parts:
+        with bounds.room(owner):
+            async for part in parts:
+                yield part
 
 
 @csrf_exempt
@@ -78,9 +105,11 @@ async def hook(request: HttpRequest, service: str, job: uuid.UUID | None = None)
         body = request.read(declared.most + 1)
     except UnreadablePostError:
         body = b""
-    call = Call(request.headers, request.GET.dict(), body)
     try:
+        call = Call(request.headers, request.GET.dict(), body)
         outcome = await webhooks.take(service, call, str(job) if job else None)
+    except SuspiciousOperation:
+        return _plain(*_BEYOND)
     except (StoreAway, DatabaseTrouble):
         response = _plain(503, "Not now. Try again later.")
         response["Retry-After"] = "5"

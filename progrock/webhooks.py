@@ -12,8 +12,8 @@ from typing import Literal
 from . import registry
 from .delay import Entry
 from .hooks import Call, Named
-from .jobs import run_of
 from .models import primary
+from .standing import run_of
 from .step import Policy, Run, soonest
 
 logger = logging.getLogger(__name__)

@@ -34,6 +34,8 @@ WORDS = (
     gettext_noop("last answer {time} ago"),
     gettext_noop("no movement for {time}"),
     gettext_noop("Connection lost. This is how it stood."),
+    gettext_noop("You are signed out. This is how it stood."),
+    gettext_noop("You are signed out."),
     gettext_noop("Waiting for our turn to look, {time} late. The delay is on our side."),
     gettext_noop("No answer, asking again"),
     gettext_noop("tries: {count}"),

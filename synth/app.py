@@ -187,6 +187,6 @@ async def _errors_as_json(request: web.Request, handler: Middleware) -> web.Stre
     except ConnectionError:
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%a %a failed", request.method, request.path)
         message = "expected to answer, got an error of our own; it is in the log"
         return _reply(Refusal(500, "internal", message).answer)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import cache
 
 import pytest
 from asgiref.sync import SyncToAsync
 from channels.layers import channel_layers
 from django.db import connections
+from msgspec.structs import replace
 from pytest_django import DjangoDbBlocker
 
-from progrock import history, registry
+from progrock import history, quota, registry
 from progrock.delay import trouble
 from tests.redis import RedisServer
 from tests.until import until as until
@@ -22,8 +24,20 @@ def fresh() -> None:
     """Give each test layers, a store and services of its own, and let it hear of trouble."""
     channel_layers.backends = {}
     registry.forget()
+    quota.forget()
     history.forget()
     trouble.forget()
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change limits of the settings, and leave what runs with them as it is."""
+
+    def change(**limits: int) -> None:
+        changed = replace(registry.conf(), **limits)
+        monkeypatch.setattr(registry, "conf", cache(lambda: changed))
+
+    return change
 
 
 @pytest.fixture(scope="session")

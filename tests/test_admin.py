@@ -107,3 +107,40 @@ def test_tokens_are_not_shown() -> None:
         assert str(row.job_id) in page or "hooks.example" in page
     assert "hooks.example" in viewer.get(DELIVERIES).content.decode()
     assert "Send selected" not in viewer.get(DELIVERIES).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "by"),
+    [
+        (JOBS, "tell__0__webhook__startswith"),
+        (JOBS, "tell__icontains"),
+        (JOBS, "tell"),
+        (JOBS, "deliveries__target__startswith"),
+        (JOBS, "parent__tell__icontains"),
+        (JOBS, "retried_as__tell__icontains"),
+        (DELIVERIES, "target__startswith"),
+        (DELIVERIES, "target"),
+        (DELIVERIES, "job__tell__icontains"),
+    ],
+)
+def test_nor_are_they_found_out_by_filtering(url: str, by: str) -> None:
+    a_delivery("pending")
+    viewer = client("view_delivery", "view_job")
+    for value in ("https://", "nowhere"):
+        assert viewer.get(url, {by: value}).status_code == 400
+    # What is shown is filtered by as ever.
+    shown = "tries" if url == DELIVERIES else "params__title"
+    assert viewer.get(url, {shown: "0"}).status_code == 200
+
+
+def test_nor_by_putting_them_in_order() -> None:
+    one, other = a_delivery("pending"), a_delivery("pending")
+    viewer = client("view_delivery", "view_job")
+    Delivery.objects.filter(pk=one.pk).update(target="https://hooks.example/?a=1")
+    for way in ("", "-"):
+        for column in range(9):
+            by = {"o": f"{way}{column}"}
+            order = [each.pk for each in viewer.get(DELIVERIES, by).context["cl"].queryset]
+            Delivery.objects.filter(pk=other.pk).update(target="https://hooks.example/?a=0")
+            assert order == [each.pk for each in viewer.get(DELIVERIES, by).context["cl"].queryset]
+            Delivery.objects.filter(pk=other.pk).update(target="https://hooks.example/?a=2")

@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from progrock import jobs, registry
+from progrock import jobs, registry, standing
 from progrock.delay import NewEntry, StoreAway
 from progrock.models import Delivery, Job
 from progrock.protocol import Line, State
@@ -43,7 +43,7 @@ def a_row(state: State = State.RUNNING, **fields: Any) -> Job:
 
 def step(job: Job, percent: float, seq: int) -> None:
     """Have the schedule say that a step was taken."""
-    snapshot = msgspec.structs.replace(jobs.snapshot_of(job), percent=percent, message="Mixing", seq=seq)
+    snapshot = msgspec.structs.replace(standing.snapshot_of(job), percent=percent, message="Mixing", seq=seq)
     run = Run(owner=job.owner, snapshot=snapshot, answered=1)
     new = NewEntry(str(job.pk), registry.CHANNEL, msgspec.msgpack.encode(run), 60_000)
     async_to_sync(registry.store().schedule)([new], replace=True)
@@ -107,7 +107,10 @@ def test_permissions_are_looked_at_each_time() -> None:
         ("", "job: expected 1 to 100 of them, got 0."),
         ("?" + "job=7f0f5a34-0a26-4c5c-9f63-5d0a6f3c7a11&" * 101, "job: expected 1 to 100 of them, got 101."),
         ("?job=<script>", "job: expected ids of jobs, got something else."),
-        ("?job=7f0f5a34-0a26-4c5c-9f63-5d0a6f3c7a11&after=-1", "after: expected a whole number up to 9007199254740991"),
+        (
+            "?job=7f0f5a34-0a26-4c5c-9f63-5d0a6f3c7a11&after=-1",
+            "after: expected a whole number from 0 to 9007199254740991",
+        ),
         (
             "?after=1" + "&job=7f0f5a34-0a26-4c5c-9f63-5d0a6f3c7a11" * 2,
             "after: expected it with one job, got 2 of them.",
@@ -118,6 +121,15 @@ def test_a_question_that_makes_no_sense_is_refused(query: str, expected: str) ->
     answer = client("view_job").get(f"{LIVE}{query}")
     assert (answer.status_code, answer["Content-Type"]) == (400, "text/plain; charset=utf-8")
     assert answer.content.decode().startswith(expected)
+
+
+def test_results_are_not_read_where_they_are_not_shown() -> None:
+    job = a_row(State.SUCCEEDED)
+    viewer = client("view_job")
+    for url in (JOBS, f"{LIVE}?job={job.pk}"):
+        with CaptureQueriesContext(connection) as captured:
+            assert viewer.get(url).status_code == 200
+        assert not [each["sql"] for each in captured if '"result"' in each["sql"]]
 
 
 def test_more_jobs_cost_no_more_queries() -> None:

@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import get_commands
 from django.test import override_settings
 
-from progrock.checks import CORE, IN_MEMORY, PUB_SUB
+from progrock.checks import CORE, IN_MEMORY, PUB_SUB, check_deploy
 
 pytestmark = pytest.mark.django_db  # Django 6.1's own checks ask the database
 
@@ -163,3 +163,55 @@ def says_of_commands() -> dict[str, str]:
         assert message.hint == f'In INSTALLED_APPS, write "progrock" before "{owner}".'
         owners[name] = owner
     return owners
+
+
+FAR = "redis://redis.example:6379/0"
+NEAR = "redis://127.0.0.1:6379/0"
+SAFE = "rediss://:password@redis.example:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("store", "host", "without"),
+    [
+        (NEAR, NEAR, {}),
+        ("memory://", None, {}),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock", {}),
+        ("redis://localhost:6379", ("localhost", 6379), {}),
+        ("redis+cluster://[::1]:7000,127.0.0.2:7001", {"host": "::1", "port": 6379}, {}),
+        (SAFE, SAFE, {}),
+        (NEAR, {"host": "redis.example", "port": 1, "password": "p", "ssl": True}, {}),
+        ("redis+sentinel://:p@a:1,b:2/rock?ssl=true", NEAR, {}),
+        (FAR, NEAR, {"W005": "STORE", "W006": "STORE"}),
+        ("redis://localhost.example:6379/0", NEAR, {"W005": "STORE", "W006": "STORE"}),
+        ("redis://10.0.0.1:6379/0?password=p", NEAR, {"W006": "STORE"}),
+        ("redis://user@10.0.0.1:6379/0", NEAR, {"W005": "STORE", "W006": "STORE"}),
+        ("redis+cluster://127.0.0.1:7000,10.0.0.1:7001", NEAR, {"W005": "STORE", "W006": "STORE"}),
+        ("redis+sentinel://:p@a:1,b:2/rock", NEAR, {"W006": "STORE"}),
+        (NEAR, FAR, {"W005": "work", "W006": "work"}),
+        (NEAR, {"address": "rediss://redis.example"}, {"W005": "work"}),
+        (NEAR, {"address": FAR, "password": "p"}, {"W006": "work"}),
+        (NEAR, ("redis.example", 6379), {"W005": "work", "W006": "work"}),
+        (NEAR, {"sentinels": [("a", 1)], "master_name": "rock", "password": "p"}, {"W006": "work"}),
+    ],
+)
+def test_a_redis_that_is_open_is_named_before_a_deploy(store: str, host: Any, without: dict[str, str]) -> None:
+    on = {"BACKEND": CORE, "CONFIG": {"hosts": [host]}} if host else MEMORY_LAYER
+    conf = settings.PROGROCK | {"STORE": store}
+    with override_settings(PROGROCK=conf, CHANNEL_LAYERS={"default": MEMORY_LAYER, "work": on}):
+        messages = check_deploy(None)
+        assert {str(message.id).partition(".")[2]: where(message) for message in messages} == without
+        assert all("password" not in where(message) for message in messages)
+
+
+def where(message: CheckMessage) -> str:
+    found = re.findall(r'PROGROCK\["(STORE)"\]|CHANNEL_LAYERS\["(\w+)"\]', message.msg)
+    return " ".join(one or other for one, other in found)
+
+
+def test_it_is_said_by_check_deploy_alone() -> None:
+    with override_settings(
+        PROGROCK=settings.PROGROCK | {"STORE": FAR}, CHANNEL_LAYERS={"default": CLIENTS, "work": WORK}
+    ):
+        assert not {"progrock.W005", "progrock.W006"} & found().keys()
+        ids = {message.id for message in run_checks(include_deployment_checks=True)}
+        assert {"progrock.W005", "progrock.W006"} <= ids

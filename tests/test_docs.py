@@ -16,6 +16,7 @@ from progrock.hooks import Hmac, HookForm, Shared, Standard
 from progrock.step import Policy
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 PAGES = [ROOT / name for name in LISTED.split()]
 SETTINGS = (ROOT / "docs/reference/settings.md").read_text()
@@ -25,6 +26,11 @@ SETTINGS = (ROOT / "docs/reference/settings.md").read_text()
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_list_of_all() -> None:
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"README.md"}
+    assert set(re.findall(r"\]\(([\w/-]+\.md)\)", (DOCS / "README.md").read_text())) == pages
 
 
 def test_files_that_are_named_exist() -> None:

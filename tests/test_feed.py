@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -197,12 +197,26 @@ async def test_who_is_not_the_owner_watches_nothing(world: World) -> None:
     assert not updates.hub()._sinks
 
 
-async def test_there_is_room_for_so_many_watches(world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.feed.WATCHES_MOST", 1)
+async def test_there_is_room_for_so_many_watches(world: World, feed: Feed, limit: Callable[..., None]) -> None:
+    limit(max_watches=1)
     await feed.watch(JOB)
     await feed.watch(JOB)  # the same one
     with pytest.raises(TooMany):
         await feed.watch("0b6cf7a9-7b8e-4f64-8f2c-7f4f4f6f5c11")
+
+
+async def test_there_is_room_for_so_many_who_watch_one_job(
+    world: World, feed: Feed, limit: Callable[..., None]
+) -> None:
+    limit(max_watchers=1)
+    await feed.watch(JOB)
+    await feed.watch(JOB)  # the same one
+    other = Feed("me")
+    with pytest.raises(TooMany, match="at most 1 clients that watch one job"):
+        await other.watch(JOB)
+    await feed.unwatch(JOB)
+    await other.watch(JOB)
+    await other.aclose()
 
 
 async def test_many_jobs_are_told_in_few_frames(world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,4 +306,4 @@ async def test_a_watch_that_could_not_be_answered_takes_no_room(
     for job in (JOB, "0b6cf7a9-7b8e-4f64-8f2c-7f4f4f6f5c11"):
         with pytest.raises(Unavailable):
             await feed.watch(job)
-    assert feed._watches == {JOB}, "what was watched before goes on"
+    assert set(feed._watches) == {JOB}, "what was watched before goes on"

@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.utils import timezone
 from msgspec.structs import replace
 
-from progrock import jobs, registry
+from progrock import jobs, registry, standing
 from progrock.delay import HAND_OFF, NewEntry, StoreAway
 from progrock.delay.entry import from_channel
 from progrock.exceptions import (
@@ -51,9 +51,25 @@ async def test_a_start_is_a_row_and_an_entry() -> None:
     assert (row.owner, row.params, row.state) == ("me", {"a": 1}, "pending")
     (entry,) = await registry.store().peek([snapshot.job])
     assert entry is not None
-    run = jobs.run_of(entry)
+    run = standing.run_of(entry)
     assert run is not None
     assert (run.owner, run.snapshot) == ("me", snapshot)
+
+
+async def test_a_list_has_results_that_are_short_and_says_which_it_has_cut() -> None:
+    results = {"none": None, "short": {"pages": 7}, "falsy": 0, "long": ["a"] * standing.LISTED}
+    for title, result in results.items():
+        await Job.objects.acreate(
+            owner="me", service="s", title=title, result=result, state="succeeded",
+            remote="r", created=NOW, changed=NOW, started=NOW, finished=NOW,
+        )  # fmt: skip
+    listed = {each.title: each for each in await jobs.alist_mine(owner="me")}
+    assert {title: each.result for title, each in listed.items()} == results | {"long": None}
+    told = {title: msgspec.json.decode(msgspec.json.encode(each)) for title, each in listed.items()}
+    assert [title for title, each in told.items() if each.get("cut")] == ["long"]
+    whole = await jobs.aget(listed["long"].job, owner="me")
+    assert whole.result == results["long"]
+    assert not hasattr(whole, "cut")
 
 
 async def test_the_same_key_is_the_same_job_for_the_same_owner_only() -> None:
@@ -201,13 +217,13 @@ async def _replace_entry(job: str, percent: float) -> None:
     store = registry.store()
     (entry,) = await store.peek([job])
     assert entry is not None
-    run = jobs.run_of(entry)
+    run = standing.run_of(entry)
     assert run is not None
     assert entry.due is not None
     run = begin(run, entry.due)
     run = replace(run, snapshot=replace(run.snapshot, percent=percent))
     await store.remove([job])
-    await store.schedule([NewEntry(job, registry.CHANNEL, jobs._encode(run), 60_000)])
+    await store.schedule([NewEntry(job, registry.CHANNEL, standing._encode(run), 60_000)])
 
 
 async def test_the_same_start_at_the_same_time_is_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +276,7 @@ async def test_a_cancel_is_seen_at_once_and_makes_the_row_young() -> None:
 def test_an_entry_made_again_knows_its_remote_and_since_when_it_runs() -> None:
     then = timezone.now() - timedelta(hours=1)
     row = Job(service="s", owner="me", state="running", remote="r", created=then, changed=then, started=then)
-    run = jobs._decode_run(jobs.entry_for(row, 0).message)
+    run = standing._decode_run(standing.entry_for(row, 0).message)
     assert (run.remote, run.started) == ("r", int(then.timestamp() * 1_000_000))
 
 

@@ -70,6 +70,10 @@ def _body(frame: dict[str, Any]) -> bytes:
     return with_lines(encode(msgspec.convert(frame, Snapshot)), _lines(frame) or [])
 
 
+def _about(frame: dict[str, Any]) -> dict[str, str]:
+    return {key: frame[key] for key in ("job", "channel") if key in frame}
+
+
 def _answer(frame: dict[str, Any]) -> str:
     resume = Resume(frame["resume"]) if "resume" in frame else None
     snapshot = msgspec.convert(frame, Snapshot)
@@ -87,7 +91,7 @@ def test_every_server_example_is_what_we_send(name: str, text: str) -> None:
         "accepted": lambda: _answer(frame),
         "snapshot": lambda: _answer(frame),
         "jobs": lambda: jobs_frame([], frame["now"], ref),
-        "error": lambda: error_frame(frame["code"], frame["message"], ref),
+        "error": lambda: error_frame(frame["code"], frame["message"], ref, **_about(frame)),
         "pong": lambda: pong_frame(ref),
         "subscribed": lambda: subscribed_frame(frame["channel"], ref),
         "event": lambda: event_frame(

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from channels_redis.core import RedisChannelLayer
 from django.conf import settings
 from django.db import IntegrityError, connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from progrock import jobs, outbox, reconcile, registry
+from progrock import outbox, reconcile, registry, standing
 from progrock.delay import NewEntry
 from progrock.models import Delivery, Job
 from progrock.protocol import State
 from progrock.reconcile import FULL_EVERY, PAGE, Sweep, mend, sweep
 from progrock.retention import aclear
+from tests.redis import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = 1_795_000_000_000_000
@@ -36,7 +40,7 @@ async def scheduled(job: Job) -> bool:
 
 async def test_what_has_no_entry_gets_one_and_what_has_is_left_alone() -> None:
     missing, there = await row(), await row()
-    await registry.store().schedule([jobs.entry_for(there, 60_000)])
+    await registry.store().schedule([standing.entry_for(there, 60_000)])
     (before,) = await registry.store().peek([str(there.pk)])
     assert await mend([missing, there]) == (1, 0)
     assert await scheduled(missing)
@@ -45,11 +49,11 @@ async def test_what_has_no_entry_gets_one_and_what_has_is_left_alone() -> None:
 
 async def test_a_cancel_is_passed_on_until_the_entry_has_heard_it() -> None:
     job = await row(state=State.CANCELLING)
-    new = jobs.entry_for(Job(pk=job.pk, service="s", owner="me", created=job.created, changed=job.changed), 60_000)
+    new = standing.entry_for(Job(pk=job.pk, service="s", owner="me", created=job.created, changed=job.changed), 60_000)
     await registry.store().schedule([new])
     assert await mend([job]) == (0, 1)
     await registry.store().remove([str(job.pk)])
-    await registry.store().schedule([jobs.entry_for(job, 60_000)])
+    await registry.store().schedule([standing.entry_for(job, 60_000)])
     assert await mend([job]) == (0, 0)
 
 
@@ -105,7 +109,7 @@ async def test_many_rows_are_taken_page_by_page_and_spread() -> None:
 async def test_a_cancel_that_was_not_heard_is_nudged_and_so_is_what_makes_no_sense() -> None:
     unheard, garbled = await row(state=State.CANCELLING), await row(state=State.CANCELLING)
     then = unheard.created
-    new = jobs.entry_for(Job(pk=unheard.pk, service="s", owner="me", created=then, changed=then), 60_000)
+    new = standing.entry_for(Job(pk=unheard.pk, service="s", owner="me", created=then, changed=then), 60_000)
     store = registry.store()
     await store.schedule([new, NewEntry(str(garbled.pk), registry.CHANNEL, b"\xc1", 60_000)])
     assert await mend([unheard, garbled]) == (0, 2)
@@ -164,6 +168,52 @@ async def test_what_ended_long_ago_is_forgotten(keep: float | None, left: int) -
         assert await Job.objects.acount() == 2
         await sweep(Sweep(), NOW)
     assert await Job.objects.acount() == left
+
+
+async def test_more_than_a_page_is_forgotten_in_one_pass_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("progrock.retention.PAGE", 2)
+    then = timezone.now() - timedelta(days=91)
+    for _ in range(7):
+        await row(state=State.CANCELLED, finished=then)
+    monkeypatch.setattr(reconcile, "FORGET", -1)
+    await sweep(Sweep(), NOW)
+    assert await Job.objects.acount() == 5
+    monkeypatch.undo()
+    monkeypatch.setattr("progrock.retention.PAGE", 2)
+    await sweep(Sweep(), NOW)
+    assert await Job.objects.acount() == 0
+
+
+async def test_what_a_dead_worker_was_about_to_take_is_taken_away(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """channels_redis has it under another key until the next look at that channel, which nobody else takes."""
+    work = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [redis.url], "prefix": "w:"}}
+    await registry.store().announce("prog-rocker", "alive", 10, 60_000)
+    with override_settings(CHANNEL_LAYERS={**settings.CHANNEL_LAYERS, "work": work}):
+        layer = get_channel_layer("work")
+        for channel in ("alive", "dead"):
+            killed = RedisChannelLayer(hosts=[redis.url], prefix="w:")
+            monkeypatch.setattr(killed, "_clean_receive_backup", lambda *_: asyncio.sleep(60))
+            for n in range(3):
+                await layer.send(channel, {"type": "leases", "n": n})
+            await killed.receive(channel)
+            for task in killed.receive_cleaners:
+                task.cancel()
+            await killed.close_pools()
+        state, _ = await sweep(Sweep(readers=["alive", "dead"]), NOW)
+        assert sorted(redis.cli("KEYS", "w:*").split()) == ["w:alive", "w:alive$inflight"]
+        assert state.readers == ["alive"]
+        await layer.close_pools()
+
+
+async def test_what_cannot_be_taken_away_is_tried_again() -> None:
+    work = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:1"]}}
+    with override_settings(CHANNEL_LAYERS={**settings.CHANNEL_LAYERS, "work": work}):
+        state, _ = await sweep(Sweep(readers=["dead"]), NOW)
+    assert state.readers == ["dead"]
 
 
 async def test_what_ends_while_its_row_is_looked_at_is_left_alone() -> None:

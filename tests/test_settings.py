@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from msgspec.structs import replace
 
+import progrock
 from progrock.conf import BUILT_IN, parse
 
 SERVICE = {"BACKEND": "tests.scripted.ScriptedService"}
@@ -51,6 +54,8 @@ def test_the_only_service_is_the_default() -> None:
         ({"METRICS_TOKEN": "sesame"}, "METRICS_TOKEN must be 16 or more printable ASCII characters without spaces"),
         ({"METRICS_TOKEN": "open sesame, open sesame"}, "METRICS_TOKEN must be 16 or more printable ASCII characters"),
         ({"METRICS_TOKEN": 1234567890123456}, "Expected `str`, got `int` - at `$.METRICS_TOKEN`"),
+        ({"STORE_SHARDS": 0}, "Expected `int` >= 1 - at `$.STORE_SHARDS`"),
+        ({"STORE_SHARDS": 1_001}, "Expected `int` <= 1000 - at `$.STORE_SHARDS`"),
         ({"store": "memory://"}, "PROGROCK: unknown key 'store', the nearest known one is 'STORE'"),
         ({1: 2}, "PROGROCK: unknown key 1, the known ones are 'DEFAULT_SERVICE', "),
         (
@@ -72,6 +77,13 @@ def test_the_only_service_is_the_default() -> None:
             "TELL[1]: unknown key 'mail', the n",
         ),
         ({"KEEP_DAYS": 1e9}, "Expected `float` <= 36500.0"),
+        ({"MAX_UNFINISHED": 0}, "Expected `int` >= 1 - at `$.MAX_UNFINISHED`"),
+        ({"MAX_STARTS_PER_MINUTE": 0}, "Expected `int` >= 1 - at `$.MAX_STARTS_PER_MINUTE`"),
+        ({"MAX_STARTS_PER_MINUTE": "60"}, "Expected `int | null`, got `str`"),
+        ({"MAX_FRAME_BYTES": 100}, "Expected `int` >= 1024 - at `$.MAX_FRAME_BYTES`"),
+        ({"MAX_FRAME_BYTES": 2**21}, "Expected `int` <= 1048576 - at `$.MAX_FRAME_BYTES`"),
+        ({"MAX_RESULT_BYTES": 2**21}, "Expected `int` <= 1048576 - at `$.MAX_RESULT_BYTES`"),
+        ({"MAX_START_PER_MINUTE": 1}, "the nearest known one is 'MAX_STARTS_PER_MINUTE'"),
         ({"SERVICES": {"a": SERVICE}, "DEFAULT_SERVICE": "b"}, "DEFAULT_SERVICE 'b' is not one of the SERVICES"),
         ({"STORE": "postgres://x"}, "STORE must be one of memory://, redis://host:port/db, "),
         ({"STORE": "redis+cluster://a:1,b"}, "redis+cluster://host:port,host:port, got 'redis+cluster://a:1,b'"),
@@ -83,6 +95,29 @@ def test_a_mistake_is_named(setting: dict[str, Any], says: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         parse(setting)
     assert says in str(error.value)
+
+
+def test_what_is_parsed_is_frozen() -> None:
+    conf: Any = parse({"SERVICES": {"a": SERVICE | {"OPTIONS": {"colour": 1}}}})
+    with pytest.raises(AttributeError):
+        conf.max_sockets = 1
+    with pytest.raises(TypeError):
+        conf.services["b"] = conf.services["a"]
+    with pytest.raises(TypeError):
+        conf.services["a"].options["colour"] = 2
+    with pytest.raises(AttributeError):
+        conf.services["a"].policy.interval = 2
+
+
+def test_nothing_but_the_registry_reads_the_setting() -> None:
+    package = Path(progrock.__file__).parent
+    read = {str(each.relative_to(package)) for each in package.rglob("*.py") if reads(each.read_text())}
+    # The second makes another setting of it, for tests.
+    assert read == {"registry.py", "testing/lives.py"}
+
+
+def reads(code: str) -> bool:
+    return bool(re.search(r"""settings\.PROGROCK|settings, ["']PROGROCK["']""", code))
 
 
 @pytest.mark.parametrize(

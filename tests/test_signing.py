@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,31 @@ def test_with_two_keys_there_are_two_signatures_and_either_is_good() -> None:
 )
 def test_what_was_not_signed_is_forged(headers: dict[str, str], body: bytes) -> None:
     assert verdict(headers, body) == "forged"
+
+
+@pytest.mark.parametrize(
+    ("headers", "count"),
+    [
+        ({"webhook-signature": " ".join(["v1,x"] * 10)}, 2),
+        ({"webhook-id": "", "webhook-signature": "v1,x"}, 0),
+        ({"webhook-timestamp": "soon"}, 0),
+        ({"webhook-signature": "v1,x " * 1_000}, 0),
+    ],
+)
+def test_what_is_not_signed_costs_no_more_than_a_digest_for_each_key(
+    headers: dict[str, str], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bytes] = []
+    digest = hmac.digest
+
+    def counted(key: bytes, message: bytes, how: Any) -> bytes:
+        made.append(key)
+        return digest(key, message, how)
+
+    monkeypatch.setattr(hmac, "digest", counted)
+    keys = [signing.key(SECRET), signing.key(OTHER)]
+    assert signing.verify(keys, {**HEADERS, **headers}, BODY, now=AT, tolerance=300) == "forged"
+    assert len(made) == count
 
 
 def test_a_name_cannot_take_the_timestamps_place() -> None:

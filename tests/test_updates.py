@@ -84,8 +84,8 @@ async def test_a_layer_that_was_away_when_the_first_came_is_joined_by_the_next(
     await hub.watch("me", "a", second)
     await publish([("me", snapshot("a"))])
     await until(lambda: second.jobs == ["a"] == first.jobs)
-    await hub.leave("me", ["a"], first)
-    await hub.leave("me", ["a"], second)
+    await hub.leave([("me", "a")], first)
+    await hub.leave([("me", "a")], second)
     assert not hub._joined
     assert not get_channel_layer().groups
 
@@ -111,7 +111,7 @@ async def test_all_watches_are_undone_though_it_is_broken_off(hub: Hub) -> None:
     for job in ("a", "b", "c"):
         await hub.watch("me", job, ear)
     await hub._turn.acquire()  # as while a layer takes its time
-    leaving = asyncio.create_task(hub.leave("me", ["a", "b", "c"], ear))
+    leaving = asyncio.create_task(hub.leave([("me", "a"), ("me", "b"), ("me", "c")], ear))
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.wait([leaving])

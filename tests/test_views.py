@@ -110,6 +110,35 @@ async def test_a_part_is_asked_for_and_passed_on(async_client: AsyncClient, monk
     assert response.headers["Content-Type"] == "audio/wav"
 
 
+async def test_what_django_has_bounds_for_is_refused_without_a_traceback(
+    async_client: AsyncClient, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    hooked = settings.PROGROCK["SERVICES"]["scripted"] | {
+        "HOOK": {"form": "standard", "secrets": ["whsec_" + "c2VjcmV0" * 6]}
+    }
+    settings.PROGROCK = {"SERVICES": {"scripted": hooked}}
+    job = await finished(async_client)
+    many = "&".join(["a"] * 1_001)
+    assert (await async_client.get(f"/prog/jobs/{job.pk}/file?{many}")).status_code == 400
+    assert (await async_client.post(f"/prog/hooks/scripted/?{many}")).status_code == 400
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_an_owner_has_so_many_open_at_once(async_client: AsyncClient, settings: Any) -> None:
+    settings.PROGROCK = settings.PROGROCK | {"MAX_STREAMS": 2}
+    job = await finished(async_client)
+    url = f"/prog/jobs/{job.pk}/file"
+    answers: list[Any] = [await async_client.get(url) for _ in range(2)]
+    bodies = [aiter(each) for each in answers]
+    for body in bodies:
+        await anext(body)
+    refused = await async_client.get(url)
+    assert (refused.status_code, b"at most 2 open requests" in refused.content) == (429, True)
+    for body in bodies:
+        assert [chunk async for chunk in body] == [b"r-1"]
+    assert (await async_client.get(url)).status_code == 200
+
+
 @pytest.mark.parametrize(("method", "wanted"), [("HEAD", "bytes=0-1"), ("GET", "bytes=0-1,4-5")])
 async def test_what_no_part_can_answer_is_no_part(
     async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch, method: str, wanted: str

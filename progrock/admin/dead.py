@@ -43,10 +43,7 @@ async def _arevive(keys: Sequence[str]) -> int:
 
 
 async def _adrop(keys: Sequence[str]) -> int:
-    store = registry.store()
-    # The others are at work: of a key that was revived meanwhile nothing is forgotten.
-    entries = await store.peek(keys)
-    return await store.remove([each.key for each in entries if each is not None and each.due is None])
+    return await registry.store().bury(keys)
 
 
 _dead = door(_adead, registry.aclose)

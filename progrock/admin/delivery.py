@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from .. import outbox
 from ..models import Delivery
 from ..tell import shown
-from .readonly import ReadOnly
+from .readonly import ReadOnly, is_about
 
 if TYPE_CHECKING:
     DeliveryModelAdmin = admin.ModelAdmin[Delivery]
@@ -35,6 +35,10 @@ class DeliveryAdmin(ReadOnly, DeliveryModelAdmin):
     def to(self, delivery: Delivery) -> str:
         """Where it goes, without what may be a token."""
         return shown(delivery.kind, delivery.target)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        # Where it goes is not shown as it is, and a filter by it would tell it letter by letter.
+        return not is_about(lookup, "target") and super().lookup_allowed(lookup, value, request)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         """Whether the user may have deliveries sent: who could change rows, if anybody could."""

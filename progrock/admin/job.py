@@ -21,7 +21,7 @@ from ..models import Job, primary
 from ..protocol import Snapshot
 from . import dead, live, timeline
 from .filters import Age, ErrorCode, Family
-from .readonly import ReadOnly
+from .readonly import ReadOnly, is_about
 
 if TYPE_CHECKING:
     JobModelAdmin = admin.ModelAdmin[Job]
@@ -34,7 +34,7 @@ class _Standing(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows = list(self.result_list)
+        rows = list(self.result_list.defer("result"))
         _stand(rows)
         self.result_list = rows
 
@@ -80,6 +80,10 @@ class JobAdmin(ReadOnly, JobModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return _Standing
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        # Whom to tell is not shown, and a filter by it would tell it letter by letter.
+        return not is_about(lookup, "tell") and super().lookup_allowed(lookup, value, request)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
@@ -106,7 +110,7 @@ class JobAdmin(ReadOnly, JobModelAdmin):
             keys, after = live.asked(request)
         except Invalid as refusal:
             return HttpResponse(str(refusal), status=400, content_type="text/plain; charset=utf-8")
-        found = self.get_queryset(request).using(primary().db).filter(pk__in=keys)
+        found = self.get_queryset(request).using(primary().db).filter(pk__in=keys).defer("result")
         rows = [row for row in found if self.has_view_permission(request, row)]
         headers = {"Cache-Control": "no-store"}
         return HttpResponse(live.frame(rows, after), content_type="application/json", headers=headers)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from .. import jobs, protocol, registry
 from ..delay import StoreAway, door
 from ..exceptions import Invalid
+from ..http.asked import after as cursor
 from ..models import Job
 from ..protocol import Line, Snapshot
 from ..words import STATES
@@ -26,7 +27,10 @@ LINES_MOST = 200
 
 
 def snapshots_of(rows: Sequence[Job]) -> list[Snapshot]:
-    """Return how jobs stand, without their results, which a bar does not show."""
+    """Return how jobs stand, without their results, which a bar does not show.
+
+    :param rows: best without them too: they may be long.
+    """
     return [replace(each, result=None) for each in jobs.stand(rows)]
 
 
@@ -78,20 +82,16 @@ def asked(request: HttpRequest) -> tuple[list[uuid.UUID], int | None]:
 
     :raises Invalid: saying what was expected and what came.
     """
-    named, after = request.GET.getlist("job"), request.GET.get("after")
+    named, after = request.GET.getlist("job"), cursor(request)
     if not 0 < len(named) <= MOST:
         raise Invalid(f"job: expected 1 to {MOST} of them, got {len(named)}.")
     try:
         keys = [uuid.UUID(each) for each in named]
     except ValueError:
         raise Invalid("job: expected ids of jobs, got something else.") from None
-    if after is None:
-        return keys, None
-    if not (after.isascii() and after.isdigit() and len(after) < 17 and int(after) <= protocol.SEQ_MOST):
-        raise Invalid(f"after: expected a whole number up to {protocol.SEQ_MOST}, got {after!a:.40}.")
-    if len(keys) > 1:
+    if after is not None and len(keys) > 1:
         raise Invalid(f"after: expected it with one job, got {len(keys)} of them.")
-    return keys, int(after)
+    return keys, after
 
 
 async def _aread(job: str, after: int) -> Sequence[Line]:

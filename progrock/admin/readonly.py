@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
+
+
+def is_about(lookup: str, field: str) -> bool:
+    """Return whether a filter of the query is by a column, or by something in it."""
+    return lookup.partition(LOOKUP_SEP)[0] == field
 
 
 class ReadOnly:

@@ -8,16 +8,17 @@ import random
 from collections.abc import Sequence
 from contextlib import aclosing
 
+import msgspec
 from msgspec.structs import replace
 
 from .. import registry, step
 from ..delay import Again, Lease, StoreAway, merge, trouble
 from ..services import Service
 from ..services.answers import sane
-from ..step import Decision, Run
+from ..step import Decision, Look, Reading, Run
 from .ends import Ends
 from .oddities import Oddities
-from .outcomes import Guard, Outcomes, Shown, encode
+from .outcomes import Guard, Outcomes, Shown, encode, of
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Decisions:
         """Return what follows from a look, whatever the adapter has made of it."""
         policy = registry.policy(run.snapshot.service)
         spread = service.batch <= 1
-        answer = sane(look)
+        answer = _bounded(sane(look))
         self._oddities.see(run.snapshot.service, run.snapshot.percent, answer)
         return step.decide(run, answer, policy, lease.at, random.random(), spread=spread, watched=watched)
 
@@ -62,7 +63,7 @@ class Decisions:
             attempt = lease.attempt if decision.run.put_off else 1
             yield lease, Shown(decision.delay, encode(decision.run), attempt, run=decision.run)
         ending = [
-            self._guard.around([lease], self._ends.finish(lease, decision.run))
+            self._guard.around([lease], self._ends.finish(lease, decision.run), **of(decision.run))
             for lease, decision in decided
             if decision.run.snapshot.complete
         ]
@@ -80,11 +81,21 @@ class Decisions:
             try:
                 await registry.journal().append(run.snapshot.job, decision.lines)
             except StoreAway as error:
-                trouble.say(logger, "The journal of job %s is written late: %r", run.snapshot.job, error)
+                job = run.snapshot.job
+                trouble.say(logger, "The journal of job %s is written late: %r", job, error, extra={"job": job})
                 if run.snapshot.complete and lease.attempt < min(_TRIES, registry.policy(run.snapshot.service).losses):
                     return lease, None
                 return lease, replace(decision, run=step.unsaid(run, decision.lines[0].n - 1))
         return lease, decision
+
+
+def _bounded(look: Look) -> Look:
+    """Return a look without a result that is longer than the settings allow: its job has ended all the same."""
+    if not isinstance(look, Reading) or look.result is None:
+        return look
+    if len(msgspec.json.encode(look.result)) <= registry.conf().max_result_bytes:
+        return look
+    return replace(look, result=None, message="Done, with a result that is too large to be kept.")
 
 
 def wait_of(lease: Lease, run: Run) -> int:

@@ -14,11 +14,11 @@ from django.dispatch import Signal
 from django.utils import timezone
 from msgspec.structs import replace
 
-from .. import counts, outbox, registry, signals, updates
+from .. import counts, outbox, registry, signals, tracing, updates
 from ..delay import Done, Lease, StoreAway, trouble
-from ..jobs import UNFINISHED, snapshot_of
 from ..models import Delivery, Job, primary
 from ..protocol import Snapshot
+from ..standing import UNFINISHED, snapshot_of
 from ..step import Run, fail
 from ..writes import Writes
 from .calls import Calls, known
@@ -60,6 +60,7 @@ class Ends:
                 yield outcome
             return
         counts.ENDED.add(registry.label(snapshot.service), snapshot.state)
+        tracing.ended(snapshot.job, snapshot.state, snapshot.error.code if snapshot.error else "")
         await outbox.aschedule(deliveries)
         await self._tell(run.owner, snapshot, run.remote, asks=outbox.asks(snapshot.service, run.tell))
         yield lease, Done()

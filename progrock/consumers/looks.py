@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from math import ceil
 
-from .. import registry
+from .. import registry, tracing
 from ..delay import Lease, merge, trouble
 from ..politeness import topic
 from ..services import Service
@@ -18,7 +18,7 @@ from ..step import Decision, Miss, Run
 from .calls import Calls, Room, known
 from .decisions import Decisions, wait_of
 from .ends import Ends
-from .outcomes import Guard, Outcomes
+from .outcomes import Guard, Outcomes, of
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +78,13 @@ class Looks:
         if not batch:
             return
         with room:
-            answer = await self._calls.ask(name, service.poll([run.remote for _, run in batch]))
+            with tracing.looking(registry.label(name), [(run.remote, lease.key) for lease, run in batch]):
+                answer = await self._calls.ask(name, service.poll([run.remote for _, run in batch]))
             looks = each_of(answer, len(batch))
             room.heard(*_by_call(looks, max(1, service.batch), room.calls))
         if isinstance(looks, Miss) and looks.code == "nonsense" and len(batch) > 1:
             # One of them upsets the adapter: only that one shall suffer.
-            stream = merge([self._guard.around([each[0]], self.poll(name, [each])) for each in batch])
+            stream = merge([self._guard.around([each[0]], self.poll(name, [each]), **of(each[1])) for each in batch])
         else:
             watched = await self._watched(name, batch)
             each_look = [looks] * len(batch) if isinstance(looks, Miss) else looks

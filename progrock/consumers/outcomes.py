@@ -11,6 +11,7 @@ import msgspec
 from django.db import Error as DatabaseTrouble
 from msgspec.structs import replace
 
+from .. import logs, tracing
 from ..delay import Again, Lease, Outcome
 from ..step import Run
 
@@ -27,6 +28,11 @@ class Shown(Again, frozen=True, kw_only=True):
     run: Run
 
 
+def of(run: Run) -> dict[str, object]:
+    """Return what logs say of a job whose step is taken."""
+    return {"job": run.snapshot.job, "service": run.snapshot.service, "owner": run.owner}
+
+
 class Guard:
     """Sees to it that each lease gets an outcome, whatever its step raises.
 
@@ -38,8 +44,19 @@ class Guard:
         self.starting: dict[str, bytes] = {}
         """What the entry of a start says from its call on, should the step break off: the service may have heard it."""
 
-    async def around(self, leases: Sequence[Lease], stream: Outcomes) -> Outcomes:
-        """Pass a stream on; whatever it raises is the trouble of those leases only that it has not settled."""
+    async def around(self, leases: Sequence[Lease], stream: Outcomes, **about: object) -> Outcomes:
+        """Pass a stream on; whatever it raises is the trouble of those leases only that it has not settled.
+
+        It belongs to a task of its own, as :func:`~progrock.delay.merge` gives each of its streams.
+
+        :param about: what is said of it in logs.
+        """
+        if len(leases) == 1:
+            (lease,) = leases
+            logs.know(**(about or {"entry": lease.key}), attempt=lease.attempt, receipt=lease.receipt)
+            tracing.enter(lease.key)
+        else:
+            logs.know(**about, leases=len(leases))
         left = {lease.key: lease for lease in leases}
         again: Callable[[Lease], Outcome]
         try:

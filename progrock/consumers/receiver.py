@@ -6,16 +6,23 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qs
 
+from channels.consumer import get_handler_name
+from channels.db import aclose_old_connections
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from .. import counts, jobs, registry
-from ..access import owner_of_scope
+from .. import counts, logs, registry, tracing
+from ..access import goes_by
+from ..bucket import Bucket
+from ..caller import address_of_scope, caller_of_scope
 from ..exceptions import BadFrame, NotFound, Refused, TooMany
 from ..feed import Answer, Feed, Fresh, frames
+from ..identity import of_scope
 from ..protocol import (
     Ack,
     Action,
@@ -39,15 +46,15 @@ from ..protocol import (
     with_ack,
 )
 from ..updates import hub
+from ..vigil import vigil
 from .unread import MOST, Unread
 
 logger = logging.getLogger(__name__)
 
-FRAME_MOST = 65_536
 STRIKES = 3
 # RFC 6455's close codes 1003, 1008, 1009 and 1013 plus 3000, and HTTP's 429 plus 4000: daphne lets an application send
 # no other.
-NO_TEXT, TOO_MUCH, TOO_LONG, COME_BACK, TOO_MANY = 4003, 4008, 4009, 4013, 4429
+NO_TEXT, TOO_MUCH, TOO_LONG, COME_BACK, SIGNED_OUT, TOO_MANY = 4003, 4008, 4009, 4013, 4401, 4429
 PATIENCE = 30.0
 """Seconds that a client has to read what it was sent, if that is much: a phone in a tunnel comes back within them."""
 SEND_MOST = 10.0
@@ -57,28 +64,12 @@ ENDS_MOST = 64
 SLOW_PACE = 1.0
 """Seconds between two sendings to a client that may be behind and does not say."""
 
+SWEEP = 1.0
+"""Seconds from one closing of database connections that are old, or lost, to the next."""
+_swept = float("-inf")
+
 _sockets: Counter[str] = Counter()
 """How many sockets each has on this process: an owner, or an address where nobody is known."""
-
-
-class Bucket:
-    """A token bucket: `rate` a second, at most `burst` at once."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at = asyncio.get_running_loop().time()
-
-    def take(self) -> bool:
-        """Take one if there is one."""
-        now = asyncio.get_running_loop().time()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Receiver(AsyncWebsocketConsumer):
@@ -89,8 +80,8 @@ class Receiver(AsyncWebsocketConsumer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._frames = Bucket(200, 200)
-        self._starts = Bucket(1, 5)
+        pace = registry.conf().max_frames_per_second
+        self._frames = Bucket(pace, pace)
         self._bad_frames = self._binary_frames = 0
         self._over = False
         self._bare = ""
@@ -105,6 +96,9 @@ class Receiver(AsyncWebsocketConsumer):
         # Since when a frame is being sent, and who looks whether that takes too long.
         self._sending: float | None = None
         self._looking: asyncio.TimerHandle | None = None
+        # Who watches over whose it is is told when nobody needs to any more.
+        self._release: Callable[[], None] = lambda: None
+        self._ending: asyncio.Task[None] | None = None
 
     async def __call__(self, *args: Any) -> None:
         self._main = asyncio.current_task()
@@ -118,6 +112,7 @@ class Receiver(AsyncWebsocketConsumer):
             # Not disconnect(): a socket may also end in the middle of a frame, by an error or a cancellation.
             self._over = True
             counts.SOCKETS.add(by=-1)
+            self._release()
             if self._whose:
                 _sockets[self._whose] -= 1
                 if not _sockets[self._whose]:
@@ -128,22 +123,48 @@ class Receiver(AsyncWebsocketConsumer):
                 self._following.cancel()
             await self._feed.aclose()
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        global _swept
+        # Channels' own would do that before each message. All sockets of a process ask the database in one thread, and
+        # with a thousand of them no connection would last for two questions.
+        now = time.monotonic()
+        if now - _swept > SWEEP:
+            _swept = now
+            await aclose_old_connections()
+        await getattr(self, get_handler_name(message))(message)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
     async def connect(self) -> None:
-        self._feed = Feed(await owner_of_scope(self.scope), says=True)
+        self._feed = Feed(await caller_of_scope(self.scope), says=True)
         await self.accept()
         if not self._room_for_a_socket():
             # Not before it is accepted: a browser would not tell its page why it was not.
             await self._abuse(TOO_MANY)
             return
+        # Who comes by a share link is nobody, and stays so.
+        if not self._feed.caller.shared:
+            # Bytes would have to be ASCII, and a client sends what it likes.
+            query = self.scope.get("query_string", b"").decode("latin-1")
+            who = parse_qs(query).get("who", [""])[0]
+            if who and not await goes_by(who, self._feed.owner, self.scope.get("session")):
+                await self._abuse(SIGNED_OUT)
+                return
+            self._release = vigil().keep(of_scope(self.scope), self._sign_out)
         await self._say(hello_frame())
         self._following = asyncio.create_task(self._follow())
+
+    def _sign_out(self) -> None:
+        if not self._over:
+            self._ending = asyncio.create_task(self._abuse(SIGNED_OUT))
 
     def _room_for_a_socket(self) -> bool:
         """Return whether this one may be, and count it."""
         most, whose = registry.conf().max_sockets, self._feed.owner
         if whose.startswith("socket:"):
             # Nobody is known. Behind one address there may be many; a server on a file has none.
-            most, whose = most * 10, str((self.scope.get("client") or [""])[0])
+            most, whose = most * 10, address_of_scope(self.scope)
         if not whose:
             return True
         if _sockets[whose] >= most:
@@ -190,7 +211,7 @@ class Receiver(AsyncWebsocketConsumer):
         frame = (bytes_data or b"") if text_data is None else text_data.encode()
         if not self._frames.take():
             await self._abuse(TOO_MUCH)
-        elif len(frame) > FRAME_MOST:
+        elif len(frame) > registry.conf().max_frame_bytes:
             await self._abuse(TOO_LONG)
         elif text_data is None:
             self._binary_frames += 1
@@ -208,12 +229,17 @@ class Receiver(AsyncWebsocketConsumer):
 
     async def _take(self, text: str) -> None:
         """Do what a text frame asks for, and answer."""
+        with logs.about(owner=self._feed.owner):
+            await self._answer_to(text)
+
+    async def _answer_to(self, text: str) -> None:
         ref: str | None = None
         bad_frames, self._bad_frames = self._bad_frames, 0
         try:
             action = parse(text)
             ref = action.ref
-            answer = await self._act(action)
+            with logs.about(job=getattr(action, "job", None)):
+                answer = await self._act(action)
             if answer:
                 await self._say(answer)
         except Refused as refusal:
@@ -223,7 +249,7 @@ class Receiver(AsyncWebsocketConsumer):
                 if self._bad_frames >= STRIKES:
                     await self._abuse(TOO_MUCH)
         except Exception:
-            logger.exception("A frame of %s could not be answered.", self._feed.owner)
+            logger.exception("A frame of %s could not be answered.", logs.named(self._feed.owner))
             await self._say(error_frame("unavailable", "Something went wrong on our side. Try again later.", ref))
 
     async def _act(self, action: Action) -> str | None:
@@ -231,17 +257,20 @@ class Receiver(AsyncWebsocketConsumer):
         ref = action.ref
         match action:
             case Start():
-                return _answer("accepted", await self._start(action), ref)
+                with tracing.serving("frame start"):
+                    return _answer("accepted", await self._start(action), ref)
             case Watch():
                 return _answer("snapshot", await self._feed.watch(str(action.job), action.after), ref)
             case Unwatch():
                 await self._feed.unwatch(str(action.job))
             case Cancel():
-                snapshot = await jobs.acancel(action.job, owner=self._feed.owner)
+                with tracing.serving("frame cancel"):
+                    snapshot = await (await self._feed.asker()).cancel(action.job)
                 await self._feed.told(snapshot.job, snapshot.seq, snapshot.complete)
                 return answer_frame("snapshot", snapshot, _now(), ref)
             case Retry():
-                return _answer("accepted", await self._retry(str(action.job)), ref)
+                with tracing.serving("frame retry"):
+                    return _answer("accepted", await self._retry(str(action.job)), ref)
             case ListJobs():
                 return jobs_frame(await self._feed.watch_all(), _now(), ref)
             case Subscribe():
@@ -258,31 +287,30 @@ class Receiver(AsyncWebsocketConsumer):
         return None
 
     async def _start(self, action: Start) -> Answer:
-        owner = self._feed.owner
+        caller = await self._feed.asker()
         if action.bare and self._bare:
             # It may have become somebody else's, by a login in another tab.
             with suppress(NotFound):
-                if not (await jobs.aget(self._bare, owner=owner)).complete:
+                if not (await caller.get(self._bare)).complete:
                     return await self._feed.watch(self._bare)
-        started = await jobs.afind(action.key, owner=owner) if action.key else None
+        started = await caller.find(action.key) if action.key else None
         if started is None:
             self._room_for_a_start()
-            started = await jobs.astart(
-                action.service, action.params, owner=owner, key=action.key, deadline=action.deadline
-            )
+            started = await caller.start(action.service, action.params, key=action.key, deadline=action.deadline)
         if action.bare:
             self._bare = started.job
         return await self._feed.watch(started.job)
 
     async def _retry(self, job: str) -> Answer:
         self._room_for_a_start()
-        return await self._feed.watch((await jobs.aretry(job, owner=self._feed.owner)).job)
+        return await self._feed.watch((await (await self._feed.asker()).retry(job)).job)
 
     def _room_for_a_start(self) -> None:
-        if not self._starts.take():
+        try:
+            self._feed.room()
+        except TooMany:
             counts.REFUSED.add(TooMany.code)
-            raise TooMany("Expected at most one start a second, got more. Try again in a moment.")
-        self._feed.room()
+            raise
 
     async def _follow(self) -> None:
         """Send what is new, for as long as the socket is there."""
@@ -298,13 +326,17 @@ class Receiver(AsyncWebsocketConsumer):
                         for frame in feed.events.take():
                             await self._say(with_ack(frame, self._unread.ask()))
                         await self._tell(fresh)
+                        for frame in feed.refusals():
+                            await self._say(frame)
         except Exception as trouble:
             # The server knows that the client is gone, and is about to say so.
-            logger.debug("Could not send to %s: %r", feed.owner, trouble)
+            logger.debug("Could not send to %s: %r", logs.named(feed.owner), trouble)
 
     async def _tell(self, fresh: Sequence[Fresh]) -> None:
         """Send what is new; who is sent an end of which that is to be known is asked to say so, with the last frame."""
-        ends = [each.update.job for each in fresh if each.update.asks]
+        # That somebody else was told is no word to its owner.
+        mine = self._feed.owner
+        ends = [each.update.job for each in fresh if each.update.asks and each.update.owner == mine]
         told = list(frames(fresh))
         for frame in told:
             asks = bool(ends) and frame is told[-1]

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from .. import registry, signals, updates
 from ..delay import Again, Lease
-from ..jobs import UNFINISHED
 from ..models import Job, primary
 from ..protocol import State
 from ..services import Order, Service, Started
 from ..services.answers import checked
+from ..standing import UNFINISHED
 from ..step import Miss, Run, begin, fail
 from ..writes import Writes
 from .calls import Calls, Room, known
@@ -107,20 +107,35 @@ class Starts:
             self._guard.starting[lease.key] = encode(replace(run, remote=answer.remote, answered=0))
             decision = self._decisions.decide(lease, replace(run, remote=answer.remote), answer.reading, service)
             stream = self._decisions.settle([(lease, decision)])
-            # Nobody else's: a start that came twice must not take the place of the one that is looked at.
-            mine = primary().filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", answer.remote])
-            if not await self._writes.update(mine, remote=answer.remote, title=decision.run.snapshot.title):
-                # It ended, or began another time, while we started it. What is the finished one's is not touched.
-                now = await primary().filter(pk=row.pk).afirst()
-                if now is not None and now.remote not in ("", answer.remote):
-                    both = (row.service, row.pk, now.remote, answer.remote)
-                    logger.error("%r started job %s twice: %s goes on, %s is cancelled.", *both)
-                if now is None or now.state != State.SUCCEEDED or now.remote != answer.remote:
-                    await self._calls.stop(service, row.service, answer.remote)
+            if not await self._record(service, row, decision.run):
                 yield lease, Again(0, attempt=lease.attempt, nudged=True)
                 return
         async for outcome in stream:
             yield outcome
+
+    async def recall(self, run: Run, row: Job) -> bool:
+        """Write down what a job is called out there, which its entry knows and its row does not: the database was away
+        when it began, or has forgotten.
+
+        :returns: whether it goes on.
+        """
+        service = known(row.service)
+        return service is None or await self._record(service, row, run)
+
+    async def _record(self, service: Service, row: Job, run: Run) -> bool:
+        """Write down what a job is called out there. Returns whether it goes on: another one is stopped."""
+        # Nobody else's: a start that came twice must not take the place of the one that is looked at.
+        mine = primary().filter(pk=row.pk, state__in=UNFINISHED, remote__in=["", run.remote])
+        if await self._writes.update(mine, remote=run.remote, title=run.snapshot.title):
+            return True
+        # It ended, or began another time, while we started it. What is the finished one's is not touched.
+        now = await primary().filter(pk=row.pk).afirst()
+        if now is not None and now.remote not in ("", run.remote):
+            both = (row.service, row.pk, now.remote, run.remote)
+            logger.error("%r started job %s twice: %s goes on, %s is cancelled.", *both)
+        if now is None or now.state != State.SUCCEEDED or now.remote != run.remote:
+            await self._calls.stop(service, row.service, run.remote)
+        return False
 
     async def _begin(self, service: Service, row: Job, *, unsure: bool) -> Started | Miss:
         """Start the job out there, unless it has been."""

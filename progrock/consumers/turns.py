@@ -7,6 +7,7 @@ import logging
 import random
 import uuid
 from collections.abc import Iterator
+from contextvars import Context
 from itertools import count
 from math import ceil
 
@@ -103,7 +104,8 @@ class Turns:
 
     def _go(self) -> None:
         # All that is asked for in the same turn of the loop is there when this begins.
-        task = asyncio.create_task(self._tell())
+        # It is nobody's alone, and what is logged there is not about the first who asks.
+        task = asyncio.create_task(self._tell(), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -13,14 +13,14 @@ import msgspec
 from django.db import Error as DatabaseTrouble
 from msgspec.structs import replace
 
-from .. import counts, reconcile, registry, signals, updates
+from .. import counts, reconcile, registry, signals, tracing, updates
 from ..delay import Again, Done, Lease, Outcome, SelfReschedulingConsumer, merge
 from ..history import ausual
-from ..jobs import UNREADABLE
 from ..models import Job, primary
 from ..outbox import Deliver, Outbox
 from ..protocol import State
 from ..reconcile import Sweep
+from ..standing import UNREADABLE
 from ..step import Decision, Run, anew, expired, fail, too_soon
 from ..writes import Writes
 from .calls import Calls, known
@@ -28,12 +28,13 @@ from .cancels import Cancels
 from .decisions import Decisions
 from .ends import Ends
 from .looks import Looks
-from .outcomes import Guard, Outcomes, Shown, encode
+from .newer import Carried, head_of, leave
+from .outcomes import Guard, Outcomes, Shown, encode, of
 from .starts import Starts
 
 logger = logging.getLogger(__name__)
 
-_decode = msgspec.msgpack.Decoder(Run | Sweep | Deliver).decode
+_decode = msgspec.msgpack.Decoder(Carried).decode
 _WORDS: dict[type[Outcome], str] = {Shown: "shown", Done: "done"}
 """A step's outcome as what is counted has it. What shows nothing has seen nothing: it was put off, or broke off."""
 
@@ -58,6 +59,7 @@ class JobWorker(SelfReschedulingConsumer):
     async def steps(self, leases: Sequence[Lease]) -> Outcomes:
         """Sort a batch into calls that can be made side by side, and yield what comes of each when it is there."""
         began = time.perf_counter()
+        traced = tracing.Steps()
         runs: dict[str, tuple[Lease, Run]] = {}
         reads: list[str] = []
         told: list[Lease] = []
@@ -69,8 +71,12 @@ class JobWorker(SelfReschedulingConsumer):
                 if not isinstance(carried, Sweep):
                     uuid.UUID(lease.key)
             except (*UNREADABLE, ValueError) as trouble:
+                if head := head_of(lease):
+                    streams.append(self._guard.around([lease], leave(lease, head, self._ends)))
+                    continue
                 # The row is still there, and the reconciler makes a new entry of it.
-                logger.error("Dropped the entry %s, which makes no sense: %s", lease.key, trouble)
+                beside = {"entry": lease.key}
+                logger.error("Dropped the entry %s, which makes no sense: %s", lease.key, trouble, extra=beside)
                 yield lease, Done()
                 continue
             if isinstance(carried, Sweep):
@@ -79,6 +85,8 @@ class JobWorker(SelfReschedulingConsumer):
             if isinstance(carried, Deliver):
                 told.append(lease)
                 continue
+            if traced:
+                carried = _begin(traced, lease, carried)
             runs[lease.key] = lease, anew(carried, lease.at)
             # Something may have happened that the entry does not know of.
             if lease.nudged or lease.attempt > 1 or not carried.remote or not carried.answered:
@@ -98,7 +106,7 @@ class JobWorker(SelfReschedulingConsumer):
             rows = {}
             for key in reads:
                 lease, run = runs.pop(key)
-                streams.append(self._guard.around([lease], self._by_itself(lease, run)))
+                streams.append(self._guard.around([lease], self._by_itself(lease, run), **of(run)))
         polls: dict[str, list[tuple[Lease, Run]]] = defaultdict(list)
         for lease, run in runs.values():
             if lease.key in rows:
@@ -108,13 +116,14 @@ class JobWorker(SelfReschedulingConsumer):
                 if isinstance(what, Run):
                     polls[what.snapshot.service].append((lease, what))
                 else:
-                    streams.append(self._guard.around([lease], what))
+                    streams.append(self._guard.around([lease], what, **of(run)))
             elif run.snapshot.state is State.CANCELLING:
-                streams.append(self._guard.around([lease], self._cancels.cancel(lease, run)))
+                streams.append(self._guard.around([lease], self._cancels.cancel(lease, run), **of(run)))
             else:
                 polls[run.snapshot.service].append((lease, run))
         for name, batch in polls.items():
-            streams.append(self._guard.around([lease for lease, _ in batch], self._looks.poll(name, batch)))
+            about = of(batch[0][1]) if len(batch) == 1 else {"service": name}
+            streams.append(self._guard.around([lease for lease, _ in batch], self._looks.poll(name, batch), **about))
         took: dict[tuple[str, type[Outcome]], list[float]] = defaultdict(list)
         try:
             async with aclosing(merge(streams)) as outcomes:
@@ -122,8 +131,11 @@ class JobWorker(SelfReschedulingConsumer):
                     if lease.key in runs:
                         service = runs[lease.key][1].snapshot.service
                         took[service, type(outcome)].append(time.perf_counter() - began)
+                        if traced:
+                            traced.end(lease.key, _WORDS.get(type(outcome), "again"))
                     yield lease, outcome
         finally:
+            traced.close()
             # Once a batch: one by one, they cost twice as much.
             for (service, kind), seconds in took.items():
                 counts.STEPS.observe(seconds, registry.label(service), _WORDS.get(kind, "again"))
@@ -162,7 +174,12 @@ class JobWorker(SelfReschedulingConsumer):
         async def one(lease: Lease) -> Outcomes:
             yield lease, await self._outbox.step(lease, rows.get(lease.key))
 
-        async with aclosing(merge([self._guard.around([lease], one(lease)) for lease in leases])) as outcomes:
+        def about(lease: Lease) -> dict[str, object]:
+            row = rows.get(lease.key)
+            return {"job": row and row.job_id, "delivery": lease.key}
+
+        streams = [self._guard.around([lease], one(lease), **about(lease)) for lease in leases]
+        async with aclosing(merge(streams)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
@@ -204,10 +221,28 @@ class JobWorker(SelfReschedulingConsumer):
             return self._ends.finish(lease, late)
         if later:
             return self._soon(lease, later)
-        return run if run.remote else self._starts.start(lease, run, row)
+        if not run.remote:
+            return self._starts.start(lease, run, row)
+        # A row that has forgotten that it began learns all of it with its end.
+        return run if row.remote or row.started is None else self._recalled(lease, run, row)
+
+    async def _recalled(self, lease: Lease, run: Run, row: Job) -> Outcomes:
+        if not await self._starts.recall(run, row):
+            yield lease, Again(0, attempt=lease.attempt, nudged=True)
+            return
+        async with aclosing(self._looks.poll(row.service, [(lease, run)])) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def _soon(self, lease: Lease, later: Decision) -> Outcomes:
         yield lease, Again(later.delay, encode(later.run))
+
+
+def _begin(traced: tracing.Steps, lease: Lease, run: Run) -> Run:
+    """Begin the span of a step, and return the run with the trace that the next one goes on in."""
+    service, late = registry.label(run.snapshot.service), lease.at - lease.due
+    trace = traced.begin(service, lease.key, run.trace, lease.attempt, late)
+    return run if trace == run.trace else replace(run, trace=trace)
 
 
 def _is_like_others(run: Run) -> bool:

@@ -17,7 +17,7 @@ from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 
 from . import counts, trouble
-from .entry import LEASES, Again, Dead, Lease, Outcome, from_channel
+from .entry import LEASES, Again, Dead, Lease, Outcome, about, from_channel
 from .finish import end, stopping
 from .merge import as_ready
 from .store import DelayStore
@@ -99,7 +99,7 @@ class SelfReschedulingConsumer(AsyncConsumer):
             except (Exception, asyncio.CancelledError) as error:
                 if stopping(error):
                     raise
-                logger.exception("A step of %s failed.", lease.key)
+                logger.exception("A step of %s failed.", lease.key, extra=about(lease))
                 return lease, self.retry(lease, repr(error))
 
         async with aclosing(as_ready(one(lease) for lease in leases)) as outcomes:
@@ -109,7 +109,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
     def retry(self, lease: Lease, reason: str = "steps() failed") -> Outcome:
         """Return what becomes of an entry whose step failed: the same step again, later each time, then dead."""
         if self.attempts is not None and lease.attempt >= self.attempts:
-            logger.error("%s is dead after %d attempts: %s", lease.key, lease.attempt, reason)
+            what = "%s is dead after %d attempts: %s"
+            logger.error(what, lease.key, lease.attempt, reason, extra=about(lease))
             return Dead(reason)
         delay = min(60_000, 500 * 2 ** min(lease.attempt, 10))
         return Again(random.randint(delay // 2, delay), attempt=lease.attempt + 1, nudged=lease.nudged)
@@ -239,14 +240,14 @@ class SelfReschedulingConsumer(AsyncConsumer):
             for lease in pending.values():
                 # One that seems lost is settled too: only the store knows, and what is held here is renewed for ever.
                 if self.holds(lease):
-                    logger.error("steps() said nothing of %s.", lease.key)
+                    logger.error("steps() said nothing of %s.", lease.key, extra=about(lease))
                 self._settle(lease, self.retry(lease))
         except (Exception, asyncio.CancelledError) as error:
             if stopping(error):
                 for lease in pending.values():
                     self._settle(lease, self.give_back(lease))
                 raise
-            logger.exception("A batch of %d steps failed.", len(pending))
+            logger.exception("A batch of %d steps failed.", len(pending), extra={"leases": len(pending)})
             for lease in pending.values():
                 self._settle(lease, self.retry(lease))
 
@@ -256,7 +257,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
         if held is None or held.receipt != lease.receipt:
             return  # lost: somebody else has it
         if not isinstance(outcome, Outcome):
-            logger.error("A step of %s failed: expected Again, Done or Dead, got %.80r.", lease.key, outcome)
+            what = "A step of %s failed: expected Again, Done or Dead, got %.80r."
+            logger.error(what, lease.key, outcome, extra=about(lease))
             outcome = self.retry(lease, "the step said nothing of what next")
         held.outcome = outcome
         self._ready.append(lease.key)
@@ -276,7 +278,8 @@ class SelfReschedulingConsumer(AsyncConsumer):
             try:
                 accepted = await self._store.settle(batch)
             except Exception as error:
-                trouble.say(logger, "Could not settle %d steps, their leases will end: %r", len(batch), error)
+                what = "Could not settle %d steps, their leases will end: %r"
+                trouble.say(logger, what, len(batch), error, extra={"leases": len(batch)})
                 return
         if refused := accepted.count(False):
             counts.SETTLES_REFUSED.add(by=refused)

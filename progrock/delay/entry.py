@@ -64,6 +64,11 @@ class Entry(msgspec.Struct, frozen=True):
     reason: str = ""
     stale: bool = False
 
+    @property
+    def dead(self) -> bool:
+        """Whether it is never due again."""
+        return self.due is None
+
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
     """A time-limited hold on an entry.
@@ -86,6 +91,11 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     attempt: int = 1
     nudged: bool = False
     reader: str = ""
+
+
+def about(lease: Lease) -> dict[str, object]:
+    """Return what a log record about a lease has beside its line."""
+    return {"entry": lease.key, "attempt": lease.attempt, "receipt": lease.receipt}
 
 
 class Again(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ DelayError
 ├── StoreAway           the store does not answer
 ├── StoreUnfit          the store would lose entries, or is too old
 └── InvalidMessage      a message that cannot be sent later as it stands; also a ValueError
+    └── NewerMessage    one that was stored by a newer version
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class StoreUnfit(DelayError):
 
 class InvalidMessage(DelayError, ValueError):
     """A message that cannot be sent later as it stands."""
+
+
+class NewerMessage(InvalidMessage):
+    """A message that was stored by a newer version, which this one does not know."""

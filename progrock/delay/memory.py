@@ -273,6 +273,13 @@ class MemoryStore(DelayStore):
             self._wake(now)
             return found
 
+    async def bury(self, keys: Iterable[str]) -> int:
+        with self._lock:
+            dead = [key for key in dict.fromkeys(keys) if key in self._dead]
+            for key in dead:
+                self._forget(key, self._entries[key])
+            return len(dead)
+
     async def sleep(self, cap: int) -> None:
         with self._lock:
             now = self._now()

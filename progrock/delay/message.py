@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from .entry import NewEntry
-from .exceptions import InvalidMessage
+from .exceptions import InvalidMessage, NewerMessage
 
 CHANNEL = "asgi.delay"
+VERSION = 1
+"""Of the form in which a store keeps a message."""
 DELAY_MOST = 366 * 24 * 3_600_000
 """Milliseconds. What is to be sent later than in a year belongs into a database."""
 _CHANNEL_FORM = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?")
@@ -39,6 +41,7 @@ class Delayed(msgspec.Struct, frozen=True):
     :param delay: milliseconds from now.
     :param layer: alias of the channel layer; empty is the one of the relay.
     :param key: its name.
+    :param version: of this form; 1 where it is not said.
     """
 
     channel: str
@@ -46,6 +49,7 @@ class Delayed(msgspec.Struct, frozen=True):
     delay: int
     layer: str
     key: str
+    version: int = VERSION
 
 
 def check(message: object) -> Delayed:
@@ -106,6 +110,7 @@ def entry_key(key: str) -> str:
 def unpack(packed: bytes) -> Delayed:
     """Return a message that the store has kept.
 
+    :raises NewerMessage: if it was stored by a version that is newer than this one.
     :raises InvalidMessage: naming what was expected, and what came.
     """
     try:
@@ -114,6 +119,9 @@ def unpack(packed: bytes) -> Delayed:
         raise InvalidMessage(f"Expected a message as MessagePack, got {packed[:40]!r}.") from None
     if isinstance(message, dict) and isinstance(message.get("refused"), str):
         raise InvalidMessage(message["refused"])
+    version = message.get("version", VERSION) if isinstance(message, dict) else VERSION
+    if isinstance(version, int) and version > VERSION:
+        raise NewerMessage(f"Expected a message of version {VERSION}, got version {_told(version)}.")
     return check(message)
 
 

@@ -153,6 +153,9 @@ class RedisStore(DelayStore):
     async def revive(self, keys: Iterable[str]) -> int:
         return await self._count("revive", list(keys))
 
+    async def bury(self, keys: Iterable[str]) -> int:
+        return await self._count("bury", list(keys))
+
     async def peek(self, keys: Sequence[str]) -> list[Entry | None]:
         entries: list[Entry | None] = [None] * len(keys)
 

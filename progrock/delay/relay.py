@@ -14,7 +14,7 @@ from channels.layers import get_channel_layer
 from . import trouble
 from .consumer import SelfReschedulingConsumer
 from .entry import Again, Dead, Done, Lease, NewEntry, Outcome
-from .exceptions import InvalidMessage
+from .exceptions import InvalidMessage, NewerMessage
 from .finish import end, finish
 from .message import CHANNEL, check, entry_of, entry_refused, unpack
 from .store import DelayStore
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 INTAKE = NewEntry("asgi.delay.intake", CHANNEL, b"")
 """The standing entry whose holder reads `asgi.delay`: of any number of relays, one. A second reader on one channel is
 what layers deliver messages twice to."""
+NEWER_EVERY, NEWER_MOST = 4_000, 200
+"""How often, in milliseconds, and how many times a message of a newer version is offered to whoever is there."""
 
 
 class Relay(SelfReschedulingConsumer):
@@ -69,6 +71,8 @@ class Relay(SelfReschedulingConsumer):
             return await self._send(lease)
         except ChannelFull:
             return Again(random.randint(50, 500), attempt=lease.attempt)
+        except NewerMessage as error:
+            return _leave(lease, str(error))
         except (InvalidMessage, InvalidChannelLayerError) as error:
             return _refuse(lease, str(error))
         except (TypeError, ValueError, AssertionError) as error:
@@ -139,6 +143,14 @@ class Relay(SelfReschedulingConsumer):
 def _refuse(lease: Lease, reason: str) -> Outcome:
     logger.error("The message %s is set aside: %s", lease.key, reason)
     return Dead(reason)
+
+
+def _leave(lease: Lease, reason: str) -> Outcome:
+    """Leave a message to a relay that knows its version; who finds none is set aside, to be revived one day."""
+    if lease.attempt > NEWER_MOST:
+        return _refuse(lease, reason)
+    trouble.say(logger, "The message %s is left to a newer relay: %s", lease.key, reason)
+    return Again(random.randint(NEWER_EVERY // 2, NEWER_EVERY), attempt=lease.attempt + 1)
 
 
 def _entry(message: object) -> NewEntry:

@@ -97,16 +97,37 @@ class Scheduler:
 
     async def _tick(self) -> int:
         """Hand out one batch of what is due, and return how many it was."""
-        await self._beat()
+        beaten = await self._beat()
         await self._store.stand(self._standing)
+        if beaten:
+            await self._see_to_standing()
         # Once asked for, leases are ours: a cancellation meanwhile must not leave them to the hand-off.
         return await finish(self._hand_out())
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
+        """Say that this scheduler is alive, if it is time to, and return whether it was."""
         now = asyncio.get_running_loop().time()
-        if now - self._beat_at >= self.beat_ttl / 5000:
-            await self._store.beat(self.name, self.beat_ttl)
-            self._beat_at = now
+        if now - self._beat_at < self.beat_ttl / 5000:
+            return False
+        await self._store.beat(self.name, self.beat_ttl)
+        self._beat_at = now
+        return True
+
+    async def _see_to_standing(self) -> None:
+        """Make standing entries anew that a store which has had them has lost, or that have died.
+
+        Nobody else would: they are what mends the rest.
+        """
+        if not self._standing:
+            return
+        entries = await self._store.peek([new.key for new in self._standing])
+        for new, entry in zip(self._standing, entries, strict=True):
+            if entry is None or entry.dead:
+                if entry:
+                    await self._store.bury([new.key])
+                if await self._store.schedule([new]) != [None]:
+                    was = "dead" if entry else "gone"
+                    logger.warning("The standing entry %s was %s, and is made anew.", new.key, was)
 
     async def _sign_off(self) -> None:
         try:
@@ -130,7 +151,8 @@ class Scheduler:
             async with asyncio.timeout(self._hand_off / 2000):
                 await self._layer.send(reader, to_channel(batch))
         except Exception as error:
-            trouble.say(logger, "%s takes no leases, giving %d back: %r", reader, len(batch), error)
+            what = "%s takes no leases, giving %d back: %r"
+            trouble.say(logger, what, reader, len(batch), error, extra={"reader": reader, "leases": len(batch)})
             # Jitter, so that they do not all come back in one batch to the reader that was full.
             await self._store.settle(
                 [(lease, Again(random.randint(50, 500), attempt=lease.attempt)) for lease in batch]

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
@@ -16,6 +15,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from .connections import Client, Connect
 from .exceptions import StoreAway
 from .finish import heed
+from .loops import PerLoop
 from .wake import Ear
 
 logger = logging.getLogger(__name__)
@@ -74,12 +74,10 @@ class Scripts:
     def __init__(
         self, connect: Connect, tags: Sequence[str], *, folder: Path = _LUA, keys: Sequence[str] = _KEYS
     ) -> None:
-        self._connect = connect
-        self._tags = tags
         self._names = keys
         self._keys = {tag: self._named(tag) for tag in tags}
         self._scripts = {path.stem: _Script(path) for path in folder.glob("*.lua") if path.stem != "prelude"}
-        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
+        self._link = PerLoop(lambda: _Link(connect, tags))
 
     async def run(self, name: str, tag: str, *arguments: Any) -> Any:
         """Run a script on a shard and return its reply.
@@ -94,9 +92,10 @@ class Scripts:
             except NoScriptError:
                 return await heed(client.eval(script.text, len(keys), *keys, tag, *arguments))
         except _AWAY as error:
-            if "WRONGTYPE" in str(error) and name != "mend" and "mend" in self._scripts:
-                aside = await self.run("mend", tag)
-                logger.error("Keys of the wrong type are put aside, as %s.", ", ".join(map(repr, aside)) or "none")
+            spoiled = "WRONGTYPE" in str(error) and name != "mend" and "mend" in self._scripts
+            # None are put aside if somebody else was faster.
+            if spoiled and (aside := await self.run("mend", tag)):
+                logger.error("Keys of the wrong type are put aside, as %s.", ", ".join(map(repr, aside)))
             raise StoreAway(f"{name}: {error or type(error).__name__}") from error
 
     async def command(self, *words: Any) -> Any:
@@ -131,16 +130,9 @@ class Scripts:
 
     async def aclose(self) -> None:
         """Close the running loop's connections."""
-        link = self._links.pop(asyncio.get_running_loop(), None)
+        link = self._link.pop()
         if link is not None:
             await link.aclose()
 
     def _named(self, tag: str) -> Sequence[str]:
         return [f"{tag}:{name}" for name in self._names]
-
-    def _link(self) -> _Link:
-        loop = asyncio.get_running_loop()
-        link = self._links.get(loop)
-        if link is None:
-            link = self._links[loop] = _Link(self._connect, self._tags)
-        return link

@@ -110,6 +110,13 @@ class DelayStore(ABC):
         """
 
     @abstractmethod
+    async def bury(self, keys: Iterable[str]) -> int:
+        """Forget dead entries. One that was revived meanwhile, or put in the place of a dead one, is none.
+
+        :returns: how many of the keys were dead.
+        """
+
+    @abstractmethod
     async def sleep(self, cap: int) -> None:
         """Return once something can be leased, at the latest after `cap` ms."""
 

@@ -73,7 +73,7 @@ async def _system(aside: Aside) -> list[Finding]:
         looks = {"migrations": rows.migrations(aside), "deliveries": rows.deliveries(aside, None)}
         return [_embedded(), *await _each({**_layers(), **looks})]
     try:
-        store = RedisStore.from_url(conf.store)
+        store = RedisStore.from_url(conf.store, shards=conf.store_shards)
     except ValueError as wrong:
         return [error("redis", str(wrong), "Write another PROGROCK['STORE'].")]
     try:

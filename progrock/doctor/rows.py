@@ -76,7 +76,7 @@ async def _without_entry(aside: Aside, store: DelayStore, rows: QuerySet[M]) -> 
     for at in range(0, len(keys), PAGE):
         some = keys[at : at + PAGE]
         entries = await store.peek(some)
-        gone += [key for key, entry in zip(some, entries, strict=True) if entry is None]
+        gone += [key for key, entry in zip(some, entries, strict=True) if entry is None or entry.dead]
     # Some may have ended since: their rows were written before their entries were given up.
     lost = await aside.run(_closing(lambda: _still(rows, gone))) if gone else 0
     return len(keys), lost

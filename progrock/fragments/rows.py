@@ -80,7 +80,8 @@ class Rows(NamedTuple):
             try:
                 rows.append(Row(line.n, template.render(given(job, line))))
             except Exception:
-                logger.exception("Line %d of job %s is not shown by %s.", line.n, job, self.template)
+                what = "Line %d of job %s is not shown by %s."
+                logger.exception(what, line.n, job, self.template, extra={"job": job})
         return rows
 
     def together(self, rows: Sequence[Row]) -> str:

@@ -13,7 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views import View
 
-from .. import jobs
+from .. import standing
+from ..caller import Caller
 from ..feed import Feed
 from ..http import asked, waiting
 from ..http.route import route
@@ -61,12 +62,12 @@ class FragmentsView(View):
 
         :param parts: of the address: `job`.
         """
-        job = jobs.key_of(parts["job"])
+        job = standing.key_of(parts["job"])
         shown = self.rows(request, job)
-        owner = await asked.owner(request)
+        caller = await asked.caller(request)
         if request.get_preferred_type(["text/html", MEDIA_TYPE]) == MEDIA_TYPE:
-            return await self.stream(request, owner, job, shown)
-        return await self.poll(request, owner, job, shown)
+            return await self.stream(request, caller, job, shown)
+        return await self.poll(request, caller, job, shown)
 
     def rows(self, request: HttpRequest, job: str) -> Rows:
         """Return how the job is shown.
@@ -84,11 +85,11 @@ class FragmentsView(View):
         # In a thread: a project's own template may well ask the database.
         return await sync_to_async(shown.each)(job, lines, self.context) if lines else []
 
-    async def poll(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponse:
+    async def poll(self, request: HttpRequest, caller: Caller, job: str, shown: Rows) -> HttpResponse:
         """Answer with the rows behind the cursor of the query."""
         before = of_query(request)
         within, applied = asked.wait(request)
-        answer = await waiting.answer(owner, job, before.seq or None, lambda each: each.lines > before.n, within)
+        answer = await waiting.answer(caller, job, before.seq or None, lambda each: each.lines > before.n, within)
         new = answered(answer, before)
         made = await self.rendered(shown, job, new.lines)
         over = answer.snapshot.complete and not new.behind
@@ -106,7 +107,7 @@ class FragmentsView(View):
         return HttpResponse(body, status=status, headers=headers)
 
     async def stream(
-        self, request: HttpRequest, owner: str, job: str, shown: Rows, *, together: bool = True
+        self, request: HttpRequest, caller: Caller, job: str, shown: Rows, *, together: bool = True
     ) -> HttpResponseBase:
         """Answer with a stream of rows.
 
@@ -115,13 +116,13 @@ class FragmentsView(View):
         """
         returned = of_event(request)
         before = of_query(request) if returned is None else returned
-        snapshot = await jobs.aget(job, owner=owner)
+        snapshot = await caller.get(job)
         if snapshot.complete and before.seq and snapshot.seq == before.seq:
             # An EventSource that is told so does not come back.
             return HttpResponse(status=204)
         # A template that is missing is found out before the answer has begun.
         await sync_to_async(shown.found)()
-        return sent(request, owner, lambda feed: self._events(feed, job, before, shown, together))
+        return sent(request, caller, lambda feed: self._events(feed, job, before, shown, together))
 
     async def _events(
         self, feed: Feed, job: str, before: Cursor, shown: Rows, together: bool
@@ -145,6 +146,8 @@ class FragmentsView(View):
                     yield event("close")
                 return
             fresh = await feed.next(within=HEARTBEAT)
+            if feed.refusals():
+                return  # who comes back is told why
             if fresh:
                 (each,) = fresh  # there is one job
                 new = batch(each.lines, before, each.update.seq, behind=each.behind)

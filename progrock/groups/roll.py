@@ -11,9 +11,9 @@ import msgspec
 from django.db.models import Case, Count, F, Sum, When
 
 from .. import registry
-from ..jobs import UNREADABLE
 from ..models import primary
 from ..protocol import State
+from ..standing import UNREADABLE
 
 _AT_ONCE = 1_000
 """How many entries are peeked with one script call: a longer one would hold up everybody's steps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import secrets
+from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
@@ -11,13 +11,13 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, QueryDict, UnreadablePostError
 from django.urls import reverse
 
-from ..access import ensure_owner, owner_of_request
-from ..exceptions import BadFrame, Invalid
+from .. import quota, registry
+from ..access import ensure_owner, goes_by
+from ..caller import Caller, caller_of_request
+from ..exceptions import BadFrame, Invalid, SignedOut
 from ..protocol import SEQ_MOST, Start, parse, parse_object
 from .problem import OtherType, TooLong
 
-BODY_MOST = 65_536
-"""As long as a frame may be."""
 WAIT_MOST = 30
 """Seconds. Proxies and browsers give up after a minute."""
 _FORM = "application/x-www-form-urlencoded"
@@ -27,17 +27,36 @@ _NUMBER = re.compile(r"\d{1,16}", re.ASCII)
 _PREFERRED_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.ASCII | re.IGNORECASE)
 
 
-async def owner(request: HttpRequest) -> str:
-    """Return whose request it is; without user and session, somebody who has no jobs, and shares an address' bounds."""
-    return await owner_of_request(request) or f"nobody:{request.META.get('REMOTE_ADDR') or secrets.token_hex(16)}"
+async def caller(request: HttpRequest) -> Caller:
+    """Return who asks.
+
+    :raises NotFound: if it is by a share link that is not good.
+    """
+    return await caller_of_request(request)
 
 
-async def new_owner(request: HttpRequest) -> str:
-    """Return whose request it is; a browser that has no session gets one."""
-    known = await owner_of_request(request)
-    if known is None:
-        await sync_to_async(ensure_owner)(request)
-    return known or await owner(request)
+async def same(request: HttpRequest, owner: str) -> None:
+    """See that the page that asks was made for who asks, if it says for whom.
+
+    :raises SignedOut: if it was made for somebody else.
+    """
+    if "who" in request.GET and not await goes_by(request.GET["who"], owner, request.session):
+        raise SignedOut("Expected whom this page was made for, got somebody else: they have logged out.")
+
+
+async def new_caller(request: HttpRequest) -> Caller:
+    """Return who asks; a browser that has no session gets one.
+
+    :raises NotFound: if it is by a share link that is not good.
+    :raises TooMany: if too many have got one at its address, lately.
+    """
+    known = await caller(request)
+    if known.shared or not known.owner.startswith("nobody:"):
+        return known
+    quota.take_of_address(known.address, known.owner)
+    await sync_to_async(ensure_owner)(request)
+    # What they start now is counted already.
+    return replace(await caller(request), address="")
 
 
 def url(request: HttpRequest, name: str, **parts: str) -> str:
@@ -74,11 +93,12 @@ def json_object(request: HttpRequest) -> dict[str, Any]:
     _check_length(request)
     try:
         # Not `body`, which reads as much as there is.
-        body = request.read(BODY_MOST + 1)
+        most = registry.conf().max_frame_bytes
+        body = request.read(most + 1)
     except UnreadablePostError:
         raise BadFrame("Expected a JSON object, got a body that broke off.") from None
-    if len(body) > BODY_MOST:
-        raise TooLong(f"Expected a body of at most {BODY_MOST} bytes, got more.")
+    if len(body) > most:
+        raise TooLong(f"Expected a body of at most {most} bytes, got more.")
     if not body and request.content_type in ("", _JSON):
         return {}
     if request.content_type != _JSON:
@@ -91,8 +111,9 @@ def json_object(request: HttpRequest) -> dict[str, Any]:
 
 def _check_length(request: HttpRequest) -> None:
     length = request.META.get("CONTENT_LENGTH") or ""
-    if _NUMBER.fullmatch(length) and int(length) > BODY_MOST:
-        raise TooLong(f"Expected a body of at most {BODY_MOST} bytes, got {length}.")
+    most = registry.conf().max_frame_bytes
+    if _NUMBER.fullmatch(length) and int(length) > most:
+        raise TooLong(f"Expected a body of at most {most} bytes, got {length}.")
 
 
 def token(request: HttpRequest) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from urllib.parse import urlencode
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
-from .. import jobs
+from .. import standing, terms
 from ..exceptions import Invalid
 from ..protocol import Snapshot, State, answer_frame, jobs_frame
-from . import asked, bounds, page, waiting
+from ..sharing import SHARE
+from . import asked, page, waiting
 from .problem import NotSucceeded
 from .route import route
 
@@ -36,11 +38,10 @@ def etag(snapshot: Snapshot) -> str:
 async def start(request: HttpRequest) -> HttpResponseBase:
     """Start a job."""
     wish = asked.start(request)
-    owner = await asked.new_owner(request)
-    started = await jobs.afind(wish.key, owner=owner) if wish.key else None
+    caller = await asked.new_caller(request)
+    started = await caller.find(wish.key) if wish.key else None
     if started is None:
-        bounds.take_start(owner)
-        started = await jobs.astart(wish.service, wish.params, owner=owner, key=wish.key, deadline=wish.deadline)
+        started = await caller.start(wish.service, wish.params, key=wish.key, deadline=wish.deadline)
     return _accepted(request, started)
 
 
@@ -61,14 +62,21 @@ def _accepted(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
 
 
 async def mine(request: HttpRequest) -> HttpResponseBase:
-    """List the caller's jobs, newest first, or the children of one of them."""
+    """List the caller's jobs, newest first, or another owner's, or the children of one of them."""
+    caller = await asked.caller(request)
+    await asked.same(request, caller.owner)
     limit = asked.number(request, "limit", 1, PAGE_MOST) or PAGE
     before = request.GET.get("before", "")
     if "before" in request.GET and not 0 < len(before) <= _CURSOR_MOST:
         raise Invalid(f"before: expected the cursor of a page, got {before!a:.80}.")
     parent = request.GET.get("parent")
-    snapshots, cursor = await jobs.apage(owner=await asked.owner(request), limit=limit, before=before, parent=parent)
-    more = f"?limit={limit}&before={cursor}" + (f"&parent={jobs.key_of(parent)}" if parent else "")
+    owner = request.GET.get("owner")
+    if owner is not None:
+        terms.check_owner(owner)
+    snapshots, cursor = await caller.page(limit=limit, before=before, parent=parent, owner=owner)
+    kept = {"parent": standing.key_of(parent)} if parent else {}
+    kept |= {name: request.GET[name] for name in ("owner", SHARE) if name in request.GET}
+    more = "?" + urlencode({"limit": limit, "before": cursor, **kept})
     following = asked.url(request, "jobs") + more if cursor else None
     if page.wants_page(request):
         return await page.of_jobs(request, snapshots, following)
@@ -80,12 +88,14 @@ async def mine(request: HttpRequest) -> HttpResponseBase:
 
 async def one(request: HttpRequest, job: str) -> HttpResponseBase:
     """Show how a job stands; if asked to, once there is something new."""
-    owner = await asked.owner(request)
+    caller = await asked.caller(request)
     after, known = asked.after(request), _validators(request)
     within, applied = asked.wait(request)
     onward = asked.flag(request, "redirect")
+    if page.wants_page(request) and caller.shared == standing.key_of(job):
+        return HttpResponseRedirect(asked.url(request, "shared", token=request.GET[SHARE]), status=303)
     if page.wants_page(request):
-        return await page.of_job(request, await waiting.answer(owner, job, None, lambda _: True, 0))
+        return await page.of_job(request, await waiting.answer(caller, job, None, lambda _: True, 0))
 
     def new(snapshot: Snapshot) -> bool:
         if onward and after is None and not known:
@@ -93,10 +103,10 @@ async def one(request: HttpRequest, job: str) -> HttpResponseBase:
         return etag(snapshot) not in known if known else waiting.newer(snapshot, after)
 
     if after is None and not within:
-        snapshot = await jobs.aget(job, owner=owner)
+        snapshot = await caller.get(job)
         frame = answer_frame("snapshot", snapshot, now(), None)
     else:
-        answer = await waiting.answer(owner, job, after, new, within)
+        answer = await waiting.answer(caller, job, after, new, within)
         snapshot = answer.snapshot
         frame = (
             answer_frame("snapshot", snapshot, now(), None)
@@ -123,7 +133,7 @@ def _validators(request: HttpRequest) -> set[str]:
 
 async def cancel(request: HttpRequest, job: str) -> HttpResponseBase:
     """Ask for a job's end."""
-    snapshot = await jobs.acancel(job, owner=await asked.owner(request))
+    snapshot = await (await asked.caller(request)).cancel(job)
     if page.wants_page(request):
         return _see(asked.url(request, "job", job=snapshot.job))
     status = 200 if snapshot.complete else 202
@@ -132,20 +142,19 @@ async def cancel(request: HttpRequest, job: str) -> HttpResponseBase:
 
 async def retry(request: HttpRequest, job: str) -> HttpResponseBase:
     """Try a job that is over once more, as a new one."""
-    owner = await asked.owner(request)
-    bounds.take_start(owner)
-    return _accepted(request, await jobs.aretry(job, owner=owner))
+    caller = await asked.caller(request)
+    return _accepted(request, await caller.retry(job))
 
 
 async def result(request: HttpRequest, job: str) -> HttpResponseBase:
     """Give what came of a job."""
-    owner = await asked.owner(request)
+    caller = await asked.caller(request)
     within, applied = asked.wait(request)
     headers = {"Preference-Applied": applied} if applied else {}
     if within:
-        snapshot = (await waiting.answer(owner, job, None, lambda _: False, within)).snapshot
+        snapshot = (await waiting.answer(caller, job, None, lambda _: False, within)).snapshot
     else:
-        snapshot = await jobs.aget(job, owner=owner)
+        snapshot = await caller.get(job)
     if not snapshot.complete:
         headers["Retry-After"] = RETRY_AFTER
         return _json(answer_frame("snapshot", snapshot, now(), None), 202, headers)

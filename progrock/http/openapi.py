@@ -19,6 +19,7 @@ from .jobs import PAGE, PAGE_MOST
 from .problem import Problem
 from .report import HeardBody, ReportBody, TrackBody, TrackedBody
 from .route import route
+from .shared import ShareBody, SharedBody
 from .stream import MEDIA_TYPE as EVENTS
 from .updates import JOBS_MOST
 
@@ -81,6 +82,14 @@ _LIMIT = _in(
     {"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE},
 )
 _PARENT = _in("query", "parent", "A job whose children are listed instead.", {"type": "string", "format": "uuid"})
+_OWNER = _in(
+    "query",
+    "owner",
+    "Whose jobs, of others than mine, if I may list them; * is everybody's.",
+    {"type": "string", "pattern": r"^[ -~]{1,120}$"},
+)
+_SHARED = _in("query", "share", "The token of a share link: who has one may watch that job.", {"type": "string"})
+_WHO = _in("query", "who", "For whom the page was made, as it says itself: 401 to somebody else.", _TEXT_SCHEMA)
 _REDIRECT = _in("query", "redirect", "1: go on to the result once it has succeeded.", _FLAG)
 _LIST = _in("query", "list", "1: all of my jobs.", _FLAG)
 _SINCE = _in("query", "since", "The list is news if it is newer than this: `now` of the last answer.", _CURSOR)
@@ -111,6 +120,11 @@ _ROWS_AFTER = _in(
     {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,10})?$"},
 )
 _SHOW = _in("query", "show", "The template and the mode, as a page of the site has signed them.", _TEXT_SCHEMA)
+_TICKET = {
+    "type": "object",
+    "properties": {"ticket": _TEXT_SCHEMA, "expires": {"type": "integer"}},
+    "required": ["ticket", "expires"],
+}
 _PAGE_OR = {_HTML: _TEXT_SCHEMA}
 
 ROUTES: dict[str, dict[str, Operation]] = {
@@ -118,8 +132,8 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "get": Operation(
             "List my jobs, newest first: those that have no parent, or the children of one.",
             {200: ("A page of them.", {_JSON: _ref("JobsPage"), **_PAGE_OR})},
-            (400, 404, 503),
-            (_LIMIT, _BEFORE, _PARENT),
+            (400, 401, 404, 503),
+            (_LIMIT, _BEFORE, _PARENT, _OWNER, _WHO),
         ),
         "post": Operation(
             "Start a job.",
@@ -197,6 +211,20 @@ ROUTES: dict[str, dict[str, Operation]] = {
             (_AFTER, _LAST),
         )
     },
+    "/jobs/{job}/share": {
+        "post": Operation(
+            "Make a link by which anybody may watch the job, and do nothing else.",
+            {201: ("The link.", _ref("SharedBody")), 303: ("Go there, if you are a browser's form.", None)},
+            (400, 404, 413, 415, 503),
+        )
+    },
+    "/shared/{token}/": {
+        "get": Operation(
+            "Show the job that a share link is to.",
+            {200: ("How it stands.", {_JSON: _ref("SnapshotFrame"), **_PAGE_OR})},
+            (404, 429, 503),
+        )
+    },
     "/jobs/{job}/fragments": {
         "get": Operation(
             "Give the lines of a job's journal as HTML: those behind the cursor, or a stream of them.",
@@ -215,6 +243,13 @@ ROUTES: dict[str, dict[str, Operation]] = {
             {200: ("It is taken.", _ref("HeardBody"))},
             (400, 401, 404, 413, 415, 503),
             body="ReportBody",
+        )
+    },
+    "/tickets/": {
+        "post": Operation(
+            "Make a ticket for a websocket, good once and for half a minute.",
+            {200: ("It, and until when it is good, in milliseconds since 1970.", _TICKET)},
+            (429, 503),
         )
     },
     "/tracked/": {
@@ -242,7 +277,7 @@ def schemas() -> dict[str, Any]:
     """Return the schemas of what goes over the wire, by name."""
     template = "#/components/schemas/{name}"
     _, made = msgspec.json.schema_components(
-        (Problem, Start, ReportBody, TrackBody, HeardBody, TrackedBody), ref_template=template
+        (Problem, Start, ReportBody, TrackBody, HeardBody, TrackedBody, ShareBody, SharedBody), ref_template=template
     )
     made["Problem"]["required"] = list(made["Problem"]["properties"])
     wish = made.pop("Start")
@@ -255,14 +290,13 @@ def schemas() -> dict[str, Any]:
         **frames,
         "StartBody": wish,
         "JobsPage": _and("JobsFrame", next={"type": ["string", "null"]}),
-        "JobError": _and("ErrorFrame", job={"type": "string", "format": "uuid"}),
         "Frames": {
             "type": "object",
             "properties": {
                 "now": {"type": "integer", "description": "The server's time, in milliseconds since 1970."},
                 "frames": {
                     "type": "array",
-                    "items": {"oneOf": [_ref("SnapshotFrame"), _ref("JobsFrame"), _ref("JobError")]},
+                    "items": {"oneOf": [_ref("SnapshotFrame"), _ref("JobsFrame"), _ref("ErrorFrame")]},
                 },
             },
             "required": ["now", "frames"],
@@ -324,13 +358,19 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
     if "{job}" in path:
         job = {"type": "string", "format": "uuid"}
         described["parameters"].append(_in("path", "job", "The job's id.", job, required=True))
+        if method == "get":
+            described["parameters"].append(_SHARED)
+    if "{token}" in path:
+        described["parameters"].append(_in("path", "token", "The link's.", _TEXT_SCHEMA, required=True))
     if operation.body:
         described["security"] = [{"token": []}]
         described["requestBody"] = {"content": {_JSON: {"schema": _ref(operation.body)}}}
     elif method == "post":
         described["security"] = [{"session": [], "csrf": []}]
-        refused = {"description": "Without a CSRF token.", "content": {_HTML: {"schema": _TEXT_SCHEMA}}}
-        responses["403"] = refused
+        told = {_HTML: {"schema": _TEXT_SCHEMA}, problem.MEDIA_TYPE: {"schema": _ref("Problem")}}
+        responses["403"] = {"description": "Without a CSRF token, or without the right to.", "content": told}
+    if path.endswith("/share"):
+        described["requestBody"] = {"content": {_JSON: {"schema": _ref("ShareBody")}}}
     if path == "/jobs/" and method == "post":
         # A field that is left empty asks for nothing.
         service = {name: each for name, each in msgspec.json.schema(Text64).items() if name != "minLength"}

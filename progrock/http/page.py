@@ -42,6 +42,17 @@ async def of_job(request: HttpRequest, answer: Answer) -> HttpResponse:
     return response
 
 
+async def of_shared(request: HttpRequest, answer: Answer, src: str, file: str) -> HttpResponse:
+    """Return the page of a job for who has a share link, which is live where there is JavaScript.
+
+    :param src: of the element: where the websocket is, with the link's token.
+    :param file: where the job's file is, with it.
+    """
+    lines = [{"line": line, "at": moment(line.at)} for line in answer.lines]
+    context = {**words(answer.snapshot), "lines": lines, "src": src, "file": file, "refresh": REFRESH}
+    return await shown(request, "shared", context)
+
+
 async def of_jobs(request: HttpRequest, snapshots: Sequence[Snapshot], following: str | None) -> HttpResponse:
     """Return a page of the caller's jobs.
 

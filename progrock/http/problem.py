@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 
-from ..exceptions import Refused
+from ..exceptions import Refused, TooMany
+from ..protocol import error_frame
 from .page import shown, wants_page
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,6 +43,8 @@ STATUS = {
     "bad_frame": 400,
     "invalid": 400,
     "bad_token": 401,
+    "signed_out": 401,
+    "forbidden": 403,
     "not_found": 404,
     "no_such_method": 405,
     "not_complete": 409,
@@ -55,7 +57,7 @@ STATUS = {
     "unavailable": 503,
 }
 """The status of each code; those of the protocol, and those above."""
-RETRY_AFTER = {"too_many": 1, "unavailable": 5}
+RETRY_AFTER = {"unavailable": 5}
 """Seconds after which it is worth while to try again."""
 
 
@@ -84,8 +86,9 @@ async def problem(request: HttpRequest, refusal: Refused, headers: Mapping[str, 
         response = HttpResponse(msgspec.json.encode(told), content_type=MEDIA_TYPE, status=status)
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = "Bearer"
-    if refusal.code in RETRY_AFTER:
-        response["Retry-After"] = str(RETRY_AFTER[refusal.code])
+    after = refusal.after if isinstance(refusal, TooMany) else RETRY_AFTER.get(refusal.code)
+    if after is not None:
+        response["Retry-After"] = str(after)
     for name, value in (headers or {}).items():
         response[name] = value
     response["Cache-Control"] = "no-store"
@@ -94,5 +97,4 @@ async def problem(request: HttpRequest, refusal: Refused, headers: Mapping[str, 
 
 def frame(refusal: Refused, **about: str) -> str:
     """Return the `error` frame that says in a stream what is refused, and of which `job` or `channel`."""
-    told: dict[str, Any] = {"type": "error", "code": refusal.code, "message": str(refusal), **about}
-    return msgspec.json.encode(told).decode()
+    return error_frame(refusal.code, str(refusal), None, **about)

@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from .. import push
+from .. import counts, push
 from ..exceptions import BadToken, Invalid
 from ..inbox import Report
-from ..jobs import key_of
 from ..protocol import DEADLINE_MOST, State
 from ..push.said import ended, line
-from . import asked, bounds
+from ..standing import key_of
+from . import asked
 from .route import route
 
 LINES_MOST = 200
@@ -93,8 +93,9 @@ async def create(request: HttpRequest) -> HttpResponseBase:
     """Create a job that the program will do that asks for it."""
     owner = push.owner_of_token(asked.token(request))
     body = _body(request, TrackBody)
-    bounds.take_start(owner)
-    job = (await push.acreate(body.title, owner=owner, key=body.key, deadline=body.deadline)).job
+    made = push.acreate(body.title, owner=owner, key=body.key, deadline=body.deadline, limited=True)
+    async with counts.refusals():
+        job = (await made).job
     where = asked.url(request, "report", job=job)
     return _json(TrackedBody(job, where, push.token_for(job)), 201, {"Location": asked.url(request, "job", job=job)})
 

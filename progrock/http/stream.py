@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from .. import jobs
+from ..caller import Caller
 from ..exceptions import Refused
 from ..feed import Feed
+from ..identity import Identity, of_request
 from ..protocol import answer_frame, update_frame, with_lines
+from ..vigil import vigil
 from . import asked, bounds
 from .jobs import now
 from .route import route
@@ -35,11 +37,11 @@ Events = Callable[[Feed], AsyncGenerator[str, None]]
 
 async def stream(request: HttpRequest, job: str) -> HttpResponseBase:
     """Stream how a job stands, and its updates until it is over."""
-    owner = await asked.owner(request)
+    caller = await asked.caller(request)
     after = asked.last_event_id(request)
     if after is None:
         after = asked.after(request)
-    snapshot = await jobs.aget(job, owner=owner)
+    snapshot = await caller.get(job)
     if snapshot.complete and snapshot.seq == after:
         # An EventSource that is told so does not come back.
         return HttpResponse(status=204)
@@ -57,10 +59,14 @@ async def stream(request: HttpRequest, job: str) -> HttpResponseBase:
                 frame = update_frame([with_lines(each.update.body, each.lines)])
                 yield event(frame, None if each.behind else each.update.seq)
                 complete = each.update.complete
+            for frame in feed.refusals():
+                # Who comes back is told the same.
+                yield event(frame)
+                return
             if not fresh:
                 yield SILENCE
 
-    return sent(request, owner, of_the_job)
+    return sent(request, caller, of_the_job)
 
 
 def event(frame: str, seq: int | None = None) -> str:
@@ -72,11 +78,15 @@ SILENCE = ": \n\n"
 """A comment, which an EventSource keeps to itself."""
 
 
-def sent(request: HttpRequest, owner: str, events: Events) -> HttpResponseBase:
+SIGNED_OUT = "event: signed-out\ndata: {}\n\n"
+"""The last one of a stream whose session ended. By its name, so that it is taken for no frame, and for no row."""
+
+
+def sent(request: HttpRequest, caller: Caller, events: Events) -> HttpResponseBase:
     """Return the response that sends events as long as they come, within bounds.
 
-    :param events: makes them from a feed of the owner's.
-    :raises TooMany: if the owner has too many open requests.
+    :param events: makes them from a feed of the caller's.
+    :raises TooMany: if the caller has too many open requests.
     """
     headers = {
         # Not to be compressed either: what compresses, collects.
@@ -85,8 +95,8 @@ def sent(request: HttpRequest, owner: str, events: Events) -> HttpResponseBase:
     }
     if request.method == "HEAD":
         return HttpResponse(content_type=MEDIA_TYPE, headers=headers)
-    bounds.look(owner)
-    return _Stream(_bounded(owner, events), content_type=MEDIA_TYPE, headers=headers)
+    bounds.look(caller.owner)
+    return _Stream(_bounded(request, caller, events), content_type=MEDIA_TYPE, headers=headers)
 
 
 class _Stream(StreamingHttpResponse):
@@ -104,17 +114,21 @@ class _Stream(StreamingHttpResponse):
             await self._source.aclose()
 
 
-async def _bounded(owner: str, events: Events) -> AsyncGenerator[bytes, None]:
+async def _bounded(request: HttpRequest, caller: Caller, events: Events) -> AsyncGenerator[bytes, None]:
     loop = asyncio.get_running_loop()
     end, size = loop.time() + LIFE, 0
     # Where the server waits for its client, we are not asked whether it has been long enough.
     task = asyncio.current_task()
     force = loop.call_later(LIFE + GRACE, task.cancel) if task else None
+    over = asyncio.Event()
     try:
-        async with feed_of(owner) as feed, aclosing(events(feed)) as source:
+        async with feed_of(caller) as feed, aclosing(events(feed)) as source, _kept(request, feed, over):
             # Those who lost their server together come back one by one.
             yield f"retry: {random.randrange(1_000, 4_000)}\n\n".encode()
             async for text in source:
+                if over.is_set():
+                    yield SIGNED_OUT.encode()
+                    return
                 if size == 0:
                     await let_go()
                 body = text.encode()
@@ -128,6 +142,23 @@ async def _bounded(owner: str, events: Events) -> AsyncGenerator[bytes, None]:
     finally:
         if force:
             force.cancel()
+
+
+@asynccontextmanager
+async def _kept(request: HttpRequest, feed: Feed, over: asyncio.Event) -> AsyncIterator[None]:
+    """See, as long as a stream goes on, that the request is still whose it was."""
+
+    def end() -> None:
+        over.set()
+        feed.wake()
+
+    # Who comes by a share link is nobody, and stays so.
+    identity = Identity() if feed.caller.shared else await of_request(request)
+    release = vigil().keep(identity, end)
+    try:
+        yield
+    finally:
+        release()
 
 
 one_stream = route(GET=stream)

@@ -16,7 +16,7 @@ from ..subscriptions import CHANNELS_MOST
 from . import asked, problem
 from .jobs import now
 from .route import route
-from .stream import HEARTBEAT, MEDIA_TYPE, SILENCE, event, sent
+from .stream import BYTES_MOST, HEARTBEAT, MEDIA_TYPE, SILENCE, event, sent
 from .waiting import feed_of, let_go, newer
 
 JOBS_MOST = 100
@@ -26,7 +26,7 @@ SLACK = 1_000
 
 async def updates(request: HttpRequest) -> HttpResponseBase:
     """Tell of the jobs that the query names, and of all of the caller's if it says list=1."""
-    owner = await asked.owner(request)
+    caller = await asked.caller(request)
     listed, cursors = asked.flag(request, "list"), _cursors(request)
     since = asked.number(request, "since", 0, SEQ_MOST)
     within, applied = asked.wait(request)
@@ -45,15 +45,16 @@ async def updates(request: HttpRequest) -> HttpResponseBase:
             while True:
                 fresh = await feed.next(within=HEARTBEAT)
                 heard = feed.events.take()
-                for frame in (*heard, *frames(fresh)):
+                lost = feed.refusals()
+                for frame in (*heard, *frames(fresh), *lost):
                     yield event(frame)
-                if not heard and not fresh:
+                if not heard and not fresh and not lost:
                     yield SILENCE
 
-        return sent(request, owner, of_the_jobs)
+        return sent(request, caller, of_the_jobs)
     if channels:
         raise Invalid(f"channel: expected a stream, Accept: {MEDIA_TYPE}, got another: events are not polled.")
-    async with feed_of(owner) as feed:
+    async with feed_of(caller) as feed:
         end = asyncio.get_running_loop().time() + within
         answers, patience = await _answers(feed, listed, since, cursors)
         while (rest := min(end - asyncio.get_running_loop().time(), patience)) > 0:
@@ -97,18 +98,25 @@ async def _answers(
     answers: list[str] = []
     news: list[str] = []
     quiet: list[str] = []
-    patience = float(asked.WAIT_MOST)
+    size, patience = 0, float(asked.WAIT_MOST)
     if listed:
-        snapshots = await feed.watch_all()
-        answers.append(jobs_frame(snapshots, now(), None))
-        patience = _patience(snapshots, since)
+        try:
+            snapshots = await feed.watch_all()
+        except NotFound as refusal:
+            news.append(problem.frame(refusal))
+        else:
+            answers.append(jobs_frame(snapshots, now(), None))
+            patience = _patience(snapshots, since)
     for job, after in cursors.items():
+        if size > BYTES_MOST:
+            break  # the others are asked for again, as those of which there is no news yet
         try:
             answer = await feed.watch(job, after)
         except (NotFound, TooMany) as refusal:
             news.append(problem.frame(refusal, job=job))
             continue
         frame = answer_frame("snapshot", answer.snapshot, now(), None, answer.resume, answer.lines)
+        size += len(frame)
         counted = bool(answer.snapshot.seq and answer.lines)
         (news if newer(answer.snapshot, after) or counted else quiet).append(frame)
     return answers + (news + quiet if quiet_too else news or quiet), 0.0 if news else patience

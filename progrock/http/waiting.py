@@ -9,38 +9,41 @@ from contextlib import asynccontextmanager
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
+from ..caller import Caller
 from ..feed import Answer, Feed
-from ..jobs import key_of
 from ..protocol import Snapshot
+from ..standing import key_of
 from . import bounds
 
 
 @asynccontextmanager
-async def feed_of(owner: str) -> AsyncIterator[Feed]:
+async def feed_of(caller: Caller) -> AsyncIterator[Feed]:
     """A feed, closed at the end.
 
-    :raises TooMany: if the owner has too many.
+    :raises TooMany: if the caller has too many.
     """
-    with bounds.room(owner):
-        feed = Feed(owner)
+    with bounds.room(caller.owner):
+        feed = Feed(caller)
         try:
             yield feed
         finally:
             await feed.aclose()
 
 
-async def answer(owner: str, job: str, after: int | None, enough: Callable[[Snapshot], bool], within: float) -> Answer:
+async def answer(
+    caller: Caller, job: str, after: int | None, enough: Callable[[Snapshot], bool], within: float
+) -> Answer:
     """Return how a job stands, as soon as that is enough, or it is over, or the time is.
 
     :param after: the caller's cursor.
     :param within: seconds.
-    :raises NotFound: if there is no such job, or it is somebody else's.
-    :raises TooMany: if the owner waits for too much already.
+    :raises NotFound: if there is no such job, or the caller may not watch it.
+    :raises TooMany: if the caller waits for too much already.
     :raises Unavailable: if the database is away.
     """
     end = asyncio.get_running_loop().time() + within
     key = key_of(job)  # its updates and its journal know no other spelling
-    async with feed_of(owner) as feed:
+    async with feed_of(caller) as feed:
         while True:
             answered = await feed.watch(key, after)
             rest = end - asyncio.get_running_loop().time()

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandParser
 
-from progrock import jobs
+from progrock import jobs, terms
 from progrock.access import owner_text
 from progrock.exceptions import Invalid, InvalidParams
 
@@ -51,7 +51,7 @@ def owner_of(user: str | None, owner: str | None) -> str:
         except (ObjectDoesNotExist, ValueError):  # a NUL in it is no name for PostgreSQL
             raise Invalid(f"--user: expected the name of a user, got {user!a:.80}.") from None
     text = f"cli:{_system_user()}" if owner is None else owner
-    jobs.check_owner(text)
+    terms.check_owner(text)
     return text
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db import connections, router
@@ -14,6 +13,7 @@ from django.db import connections, router
 from .. import registry
 from ..aside import Aside
 from ..delay import trouble
+from ..delay.loops import PerLoop
 from ..doctor.layers import layer
 from ..models import Job
 
@@ -26,8 +26,21 @@ KEEP = 1.0
 _THREADS = 4
 
 _aside = Aside(_THREADS)
-_found: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, Mapping[str, str]]] = WeakKeyDictionary()
-_looking: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Mapping[str, str]]] = WeakKeyDictionary()
+
+
+class _Last:
+    """The last look of an event loop: when it was made, what it found, and the one that is under way."""
+
+    at = float("-inf")
+    found: Mapping[str, str] = {}
+    looking: asyncio.Task[None] | None = None
+
+    async def look(self) -> None:
+        self.found = await _wrong()
+        self.at = asyncio.get_running_loop().time()
+
+
+_last = PerLoop(_Last)
 
 
 async def ready() -> Mapping[str, str]:
@@ -35,29 +48,18 @@ async def ready() -> Mapping[str, str]:
 
     Those who ask at the same time share a look, and it counts for a second.
     """
-    loop = asyncio.get_running_loop()
-    if loop not in _looking:
-        at, found = _found.get(loop, (float("-inf"), {}))
-        if loop.time() - at < KEEP:
-            return found
-        _looking[loop] = loop.create_task(_look())
-    # Who is cancelled takes the look from nobody else.
-    return await asyncio.shield(_looking[loop])
+    loop, last = asyncio.get_running_loop(), _last()
+    if loop.time() - last.at >= KEEP:
+        if last.looking is None or last.looking.done():
+            last.looking = loop.create_task(last.look())
+        # Who is cancelled takes the look from nobody else.
+        await asyncio.shield(last.looking)
+    return last.found
 
 
 def told(wrong: Mapping[str, str]) -> str:
     """Return the answer about what is wrong, by name: a line each."""
     return "\n".join([f"{name}: {says}" for name, says in wrong.items()] or ["ok"]) + "\n"
-
-
-async def _look() -> Mapping[str, str]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await _wrong()
-        _found[loop] = loop.time(), found
-        return found
-    finally:
-        del _looking[loop]
 
 
 async def _wrong() -> Mapping[str, str]:

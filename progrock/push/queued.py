@@ -9,8 +9,8 @@ from typing import Any
 from .. import registry
 from ..access import owner_text
 from ..aside import anywhere
-from ..jobs import entry_for
 from ..models import Job
+from ..standing import entry_for
 from .reporter import reporter
 from .rows import insert, new_row
 

@@ -9,20 +9,12 @@ from typing import Any
 from django.db import IntegrityError, connections, router, transaction
 from django.utils import timezone
 
+from .. import counts, quota, registry
 from ..access import owner_text
 from ..exceptions import NotFound
-from ..jobs import (
-    addressees,
-    available,
-    check_deadline,
-    check_key,
-    check_owner,
-    check_parent,
-    parent_of,
-    take_owner,
-    title_of,
-)
+from ..jobs import available
 from ..models import Job, primary
+from ..terms import addressees, check_deadline, check_key, check_owner, check_parent, parent_of, take_owner, title_of
 
 SERVICE = "track"
 """The service that they are of; the settings have it by themselves."""
@@ -74,10 +66,12 @@ def new_row(
     )
 
 
-def insert(job: Job, then: Callable[[Job], object]) -> Job:
+def insert(job: Job, then: Callable[[Job], object], *, limited: bool = False) -> Job:
     """Insert a row, or return the one that is there with its key or its id.
 
     :param then: what follows once it is committed: now, or when the caller's transaction is.
+    :param limited: whether its owner may have only so many in a minute.
+    :raises TooMany: if this is one more.
     :raises NotFound: if the id is that of somebody else's job, or it or the key of one of another service; or so is
         the parent's.
     :raises Invalid: if the parent is over.
@@ -90,7 +84,9 @@ def insert(job: Job, then: Callable[[Job], object]) -> Job:
     try:
         with available():
             take_owner(job)
-            row = _known(job) or _inserted(job, using)
+            row = _known(job) or _inserted(job, using, limited=limited)
+            if row is job:
+                committed(lambda: counts.STARTED.add(registry.label(job.service)), using)
             committed(lambda: then(row), using)
         return row
     finally:
@@ -103,11 +99,13 @@ def committed(then: Callable[[], object], using: str) -> None:
     transaction.on_commit(then, using)
 
 
-def _inserted(job: Job, using: str) -> Job:
+def _inserted(job: Job, using: str, *, limited: bool) -> Job:
     job.created = job.changed = timezone.now()
     try:
         with transaction.atomic(using):
             check_parent(job)
+            if limited:
+                quota.check_tracked(job, job.created)
             job.save(force_insert=True)
     except IntegrityError:
         # The same one at the same time, in another process.

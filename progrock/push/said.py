@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from .. import registry
 from ..delay import trouble
 from ..exceptions import Invalid
 from ..inbox import End
 from ..protocol import LEVELS, Line, State
-from ..services.results import RESULT_MOST
 from ..step import DATA_MOST, deep, one_line
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def ended(state: State, message: str, result: Any = None) -> End:
 
     :raises Invalid: if the result is no JSON that a job keeps.
     """
-    kept = _json("result", result, RESULT_MOST)
+    kept = _json("result", result, registry.conf().max_result_bytes)
     if kept is not None and "\\u0000" in msgspec.json.encode(kept).decode():
         raise Invalid("result: expected JSON that any database keeps, got a NUL character in it.")
     return End(state, one_line(str(message)), kept)

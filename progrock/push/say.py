@@ -14,9 +14,9 @@ from .. import registry
 from ..delay import StoreAway, door, trouble
 from ..exceptions import Unavailable
 from ..inbox import End, Heard, Report
-from ..jobs import entry_for, key_of, snapshot_of
 from ..models import Job
 from ..protocol import Line, Snapshot, State
+from ..standing import entry_for, key_of, snapshot_of
 from .rows import insert, new_row
 from .said import ended, line, number, words
 
@@ -38,6 +38,7 @@ async def acreate(
     tell: Sequence[Mapping[str, Any]] = (),
     parent: str | uuid.UUID | None = None,
     weight: float = 1.0,
+    limited: bool = False,
 ) -> Snapshot:
     """Create a job that code of your own will do, somewhere else or later: it waits until that says something of it.
 
@@ -49,7 +50,9 @@ async def acreate(
     :param tell: who is told when it ends, as :func:`progrock.jobs.start` takes it.
     :param parent: the unfinished job of the same owner's that it is a child of, most often a group.
     :param weight: how much it counts there, 0 or more.
+    :param limited: whether it is refused when its owner has made MAX_STARTS_PER_MINUTE of them in a minute.
     :returns: the job's snapshot.
+    :raises TooMany: if it is.
     :raises Invalid: if owner, key, deadline, tell or weight cannot be one, or the parent is over.
     :raises NotFound: if the id, or the parent's, is that of somebody else's job.
     :raises Unavailable: if the database or the store is away.
@@ -57,7 +60,7 @@ async def acreate(
     row = new_row(title, owner=owner, job=job, key=key, deadline=deadline, tell=tell, parent=parent, weight=weight)
     # First, so that no step ever finds a job of which nothing was said.
     await _put(str(row.pk), waiting=True)
-    return snapshot_of(await sync_to_async(insert)(row, door(_schedule, registry.aclose)))
+    return snapshot_of(await sync_to_async(insert)(row, door(_schedule, registry.aclose), limited=limited))
 
 
 async def _schedule(row: Job) -> None:
@@ -67,7 +70,7 @@ async def _schedule(row: Job) -> None:
             async with asyncio.timeout(WITHIN):
                 await registry.store().schedule([entry_for(row, 0)])
         except (StoreAway, TimeoutError) as error:
-            trouble.say(logger, "Job %s begins late: %r", row.pk, error)
+            trouble.say(logger, "Job %s begins late: %r", row.pk, error, extra={"job": row.pk})
 
 
 async def areport(

@@ -12,10 +12,10 @@ from .. import registry
 from ..delay import StoreAway
 from ..exceptions import InvalidParams
 from ..inbox import End, Report, Said
-from ..jobs import run_of
 from ..protocol import Line, State
 from ..services import File, Order, Service, Started
 from ..services.results import succeeded
+from ..standing import run_of
 from ..step import LINES_MOST, Look, Miss, Reading
 
 _ASKED = 500

@@ -9,9 +9,9 @@ from concurrent.futures import Future
 
 from .. import registry
 from ..inbox import End, Report
-from ..jobs import entry_for
 from ..models import Job
 from ..protocol import Line
+from ..standing import entry_for
 from .reporter import BEAT
 from .said import line, number
 

@@ -9,7 +9,8 @@ from django.core import signing
 
 from ..access import owner_text
 from ..exceptions import BadToken
-from ..jobs import check_owner, key_of
+from ..standing import key_of
+from ..terms import check_owner
 
 _REPORT = "progrock.push.report"
 _CREATE = "progrock.push.create"

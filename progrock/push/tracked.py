@@ -251,7 +251,8 @@ class Tracked(Telling):
         if row.finished is None:
             reporter().add(self)
         else:
-            logger.warning("Job %s was over before its block began: nothing that is said of it counts.", row.pk)
+            what = "Job %s was over before its block began: nothing that is said of it counts."
+            logger.warning(what, row.pk, extra={"job": row.pk})
             self._over.set_result(None)
 
 

@@ -50,6 +50,7 @@ class Api:
             "connect_timeout": form.connect_timeout,
             "connections": form.connections,
             "hidden": secrets([form.headers, *(part.headers for part in parts if part)]),
+            "traceparent": form.traceparent,
         }
         self.each = expression(("batch", "each"), form.batch.each) if form.batch else None
         self.size = form.batch.size if form.batch else 1

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from .. import counts
+from .. import counts, tracing
 from ..step import Miss
 from .base import Elsewhere, File
 
@@ -49,6 +49,7 @@ class Client:
     :param connect_timeout: milliseconds for the connection alone.
     :param connections: how many calls, and as many files again, may be on the way at once.
     :param hidden: credentials: should an answer bring one back, nobody gets to see it.
+    :param traceparent: whether a call says to which trace it belongs, if spans are made at all.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Client:
         connect_timeout: int = 3_000,
         connections: int = 50,
         hidden: Collection[str] = (),
+        traceparent: bool = False,
     ) -> None:
         parts = urlsplit(base_url)
         if "@" in base_url:
@@ -71,6 +73,7 @@ class Client:
         self._timeout = timeout / 1000
         self._connect_timeout = connect_timeout / 1000
         self._connections = connections
+        self._traceparent = traceparent
         self._hidden = [msgspec.json.encode(each)[1:-1] for each in hidden if each]
         # Files have connections of their own: readers that are slow must not keep looks from being taken.
         self._looks: aiohttp.ClientSession | None = None
@@ -95,13 +98,35 @@ class Client:
         :param expect: the status codes that carry an answer; any other is a miss.
         :param body: what an answer without JSON is: a miss, unless this says otherwise.
         """
-        self._looks = self._looks or self._session()
         if json is not None:
             sent = msgspec.json.encode(json), "application/json"
+        # Not the query: there are services whose credentials are in it.
+        url = self._base + path.partition("?")[0]
+        with tracing.calling(method, url, self._url.host or "", self._url.port or 0) as called:
+            if called and self._traceparent:
+                headers = {**(headers or {}), "traceparent": tracing.traceparent()}
+            answer = await self._call(method, path, sent, headers, expect, body, called)
+            if called and isinstance(answer, Miss):
+                called.missed(answer.code)
+            return answer
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        sent: tuple[bytes, str] | None,
+        headers: Mapping[str, str] | None,
+        expect: tuple[int, ...],
+        body: Body,
+        called: tracing.Called | None,
+    ) -> Reply | Miss:
+        self._looks = self._looks or self._session()
         try:
             request = self._request(self._looks, method, path, sent, headers)
             async with asyncio.timeout(self._timeout), request as response:
                 counts.replied(response.status)
+                if called:
+                    called.replied(response.status)
                 if response.status not in expect:
                     return _unexpected(response)
                 text = await _read(response)

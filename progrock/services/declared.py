@@ -142,6 +142,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param timeout: milliseconds for a whole call.
     :param connect_timeout: milliseconds for the connection alone.
     :param connections: how many calls may be on the way at once.
+    :param traceparent: whether calls say to which trace they belong.
     """
 
     preset: str | None = None
@@ -159,6 +160,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Milliseconds = 10_000
     connect_timeout: Milliseconds = 3_000
     connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    traceparent: bool = False
 
 
 FORMS: Mapping[str, type[msgspec.Struct]] = {

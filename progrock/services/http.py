@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from .. import tracing
 from ..exceptions import InvalidParams
 from ..expression import Senseless
 from ..protocol import State
@@ -112,7 +113,7 @@ class HTTPService(Service):
         call, size = self._api.batch, self._api.size
         end = asyncio.get_running_loop().time() + self._patience
         if call is None:
-            return [look or _LATE for look in await self._side_by_side(self._look, remotes, end)]
+            return [look or _LATE for look in await self._side_by_side(tracing.each(self._look), remotes, end)]
         parts = [remotes[at : at + size] for at in range(0, len(remotes), size)]
         answers = await self._side_by_side(partial(self._look_at_many, call, end), parts, end)
         return [look for part, looks in zip(parts, answers, strict=True) for look in looks or [_LATE] * len(part)]

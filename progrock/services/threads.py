@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from django.db import connections
 
+from .. import logs
 from ..step import Miss
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class Threads(Generic[L]):
                     loop.call_soon_threadsafe(self._turns.release)
 
         try:
-            threading.Thread(target=run, daemon=True).start()
+            threading.Thread(target=logs.along(run), daemon=True).start()
         except RuntimeError as trouble:  # the system has none left
             self._turns.release()
             raise _NotMade from trouble

@@ -13,13 +13,14 @@ from django.http import HttpRequest
 from django.template.context import Context
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
-from django.utils.crypto import salted_hmac
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext
 
-from .. import jobs, protocol
-from ..access import owner_of
+from .. import jobs, protocol, registry, standing
+from ..access import owner_of, public_name
+from ..caller import Caller, caller_of
+from ..delay import door
 from ..exceptions import Refused
 from ..models import Job
 from ..protocol import Snapshot
@@ -79,10 +80,10 @@ def progrock_jobs(context: Context, snapshots: Iterable[Snapshot | Job] | None =
     """
     limit = min(int(attributes.get("limit") or MOST), MOST)
     if snapshots is None:
-        owner = _owner_of(context)
-        mine: Sequence[Snapshot] = (owner and _ask(lambda: jobs.list_mine(owner=owner))) or []
+        caller = _caller_of(context)
+        mine: Sequence[Snapshot] = (caller and _ask(lambda: _list(caller))) or []
     else:
-        mine = [each if isinstance(each, Snapshot) else jobs.snapshot_of(each) for each in snapshots]
+        mine = [each if isinstance(each, Snapshot) else standing.snapshot_of(each) for each in snapshots]
     retried = {each.retry_of for each in mine}
     shown = [each for each in mine if each.job not in retried and not (attributes.get("unfinished") and each.complete)][
         :limit
@@ -136,10 +137,12 @@ def _snapshot_of(context: Context, job: Snapshot | Job | uuid.UUID | str) -> Sna
         # A row of a job that is not over knows little: what is going on is in the schedule.
         key, owner = str(job.pk), job.owner
         return (
-            jobs.snapshot_of(job) if job.finished else _ask(lambda: jobs.get(key, owner=owner)) or jobs.snapshot_of(job)
+            standing.snapshot_of(job)
+            if job.finished
+            else _ask(lambda: jobs.get(key, owner=owner)) or standing.snapshot_of(job)
         )
-    wanted, mine = str(job), _owner_of(context)
-    return _ask(lambda: jobs.get(wanted, owner=mine)) if mine else None
+    wanted, caller = str(job), _caller_of(context)
+    return _ask(lambda: _get(caller, wanted)) if caller else None
 
 
 def _id_of(job: Snapshot | Job | uuid.UUID | str) -> str:
@@ -153,10 +156,23 @@ def _owner_of(context: Context) -> str | None:
     return owner_of(request) if isinstance(request, HttpRequest) and not _in_loop() else None
 
 
+def _caller_of(context: Context) -> Caller | None:
+    """Return whom the page is made for; None if nobody is known, or can be asked."""
+    return caller_of(context["request"]) if _owner_of(context) else None
+
+
+async def _alist(caller: Caller) -> list[Snapshot]:
+    return (await caller.page())[0]
+
+
+_list = door(_alist, registry.aclose)
+_get = door(Caller.get, registry.aclose)
+
+
 def _who(context: Context) -> str:
-    """Return a name that is the same on all pages for an owner, and tells nothing of it."""
+    """Return the public name of whom the page is made for."""
     owner = _owner_of(context)
-    return salted_hmac("progrock.who", owner).hexdigest()[:16] if owner else ""
+    return public_name(owner) if owner else ""
 
 
 def _ask(question: Callable[[], R]) -> R | None:

@@ -11,14 +11,16 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from .. import jobs
+from .. import registry, standing
+from ..caller import Caller, trusted
+from ..delay import door
 from ..fragments import Rows, signed
 from ..fragments.cursor import NOTHING, Cursor
 from ..fragments.rows import SWAPS, TEMPLATE, Mode
 from ..fragments.view import field
 from ..models import Job
 from ..protocol import Line, Snapshot
-from .progrock import _ask, _id_of, _owner_of, _snapshot_of
+from .progrock import _ask, _caller_of, _id_of, _snapshot_of
 
 register = template.Library()
 
@@ -53,7 +55,7 @@ def fragments(
         raise ValueError(f"every: expected whole seconds from 1 to {EVERY_MOST}, got {every!r}")
     if element not in ELEMENTS:
         raise ValueError(f"element: expected one of {', '.join(ELEMENTS)}, got {element!r}")
-    key = jobs.key_of(_id_of(job))
+    key = standing.key_of(_id_of(job))
     if not url:
         url = f"{reverse('progrock:fragments', args=[key])}?show={signed(key, rows)}"
     # A page may show a job twice.
@@ -73,11 +75,14 @@ def fragments(
 def _so_far(context: Context, job: Snapshot | Job | uuid.UUID | str) -> tuple[Snapshot | None, list[Line]]:
     """Return how the job stands, and its lines; None and none of them if nobody can be asked now."""
     # The snapshot first: what it counts is in then.
-    snapshot, owner = _snapshot_of(context, job), job.owner if isinstance(job, Job) else _owner_of(context)
-    if snapshot is None or owner is None:
+    snapshot, caller = _snapshot_of(context, job), trusted(job.owner) if isinstance(job, Job) else _caller_of(context)
+    if snapshot is None or caller is None:
         return snapshot, []
     key = snapshot.job
-    return snapshot, list(_ask(lambda: jobs.journal(key, owner=owner)) or [])
+    return snapshot, list(_ask(lambda: _journal(caller, key)) or [])
+
+
+_journal = door(Caller.journal, registry.aclose)
 
 
 def _feed(name: str, target: str, url: str, rows: Rows, every: int | None, cursor: Cursor) -> SafeString:

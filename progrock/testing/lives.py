@@ -23,12 +23,12 @@ from ..conf import BUILT_IN
 from ..consumers.worker import JobWorker
 from ..delay import HAND_OFF, Done, Lease, MemoryStore, door
 from ..delay.entry import from_channel
-from ..jobs import UNFINISHED, snapshot_of
 from ..models import Job
 from ..post import Answer
 from ..protocol import Snapshot, State
 from ..push import reporter, rows
 from ..services import File, Order, Service, Started
+from ..standing import UNFINISHED, snapshot_of
 from ..step import Look, Miss, Reading
 from .told import ToldHere, at_once
 
@@ -200,7 +200,7 @@ def rock() -> Iterator[Remote]:
     declared = {
         name: {
             "BACKEND": "progrock.testing.ScriptedService",
-            "OPTIONS": {"like": each.backend, "options": each.options},
+            "OPTIONS": {"like": each.backend, "options": dict(each.options)},
             "POLICY": msgspec.structs.asdict(each.policy),
             "HOOK": each.hook and msgspec.to_builtins(each.hook),
             "TELL": msgspec.to_builtins(each.tell),

@@ -7,16 +7,15 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.project.apps import HAND_OFF
-from tests.faults.crew import ROOT, START_MOST, Crew, Hand
+from tests.faults.crew import OURS, START_MOST, Code, Crew, Hand
 from tests.postgres import PostgresServer
 from tests.processes import free_port
 from tests.redis import RedisServer
@@ -31,11 +30,13 @@ class Seat:
 
     :param command: of Python.
     :param port: where it serves HTTP, 0 if it does not.
+    :param code: that it runs.
     """
 
-    def __init__(self, crew: Crew, role: str, command: Sequence[str], port: int = 0) -> None:
+    def __init__(self, crew: Crew, role: str, command: tuple[str, ...], port: int = 0, code: Code = OURS) -> None:
         self.role = role
         self.port = port
+        self.code = code
         self._crew = crew
         self._command = command
         self.hand: Hand
@@ -47,7 +48,7 @@ class Seat:
 
     def start(self) -> None:
         """Put a new process there, and do not wait."""
-        self.hand = self._crew.start(*self._command)
+        self.hand = self._crew.run(self._command, self.code)
 
     async def ready(self) -> None:
         """Wait until it does its work."""
@@ -106,24 +107,44 @@ class Stage:
         self._environment = {name: str(value) for name, value in {**own, **environment}.items()}
         self.crew = Crew(self.redis, folder, **{**self._environment, "HAND_OFF": HAND_OFF})
         self._stack.callback(self.crew.close)
-        self.webs = [self._web() for _ in range(2)]
-        self.workers = [Seat(self.crew, "worker", ("manage.py", "runworker", "prog-rocker")) for _ in range(2)]
-        self.schedulers = [Seat(self.crew, "scheduler", ("manage.py", "rundelay")) for _ in range(2)]
-        self.seats = [*self.webs, *self.workers, *self.schedulers]
+        self.webs: list[Seat] = []
+        self.workers: list[Seat] = []
+        self.schedulers: list[Seat] = []
 
-    def _web(self) -> Seat:
+    @property
+    def seats(self) -> list[Seat]:
+        """All of them."""
+        return [*self.webs, *self.workers, *self.schedulers]
+
+    def web(self, code: Code = OURS) -> Seat:
+        """Return a new seat of a web server."""
         port = free_port()
         quiet = ("--application-close-timeout", "1", "config.asgi:application")
-        return Seat(self.crew, "web", ("-m", "daphne", "-p", str(port), "-b", "127.0.0.1", *quiet), port)
+        return Seat(self.crew, "web", ("-m", "daphne", "-p", str(port), "-b", "127.0.0.1", *quiet), port, code)
+
+    def worker(self, code: Code = OURS) -> Seat:
+        """Return a new seat of a worker."""
+        return Seat(self.crew, "worker", ("manage.py", "runworker", "prog-rocker"), code=code)
+
+    def scheduler(self, code: Code = OURS) -> Seat:
+        """Return a new seat of a scheduler."""
+        return Seat(self.crew, "scheduler", ("manage.py", "rundelay"), code=code)
 
     async def open(self) -> None:
-        """Start all, and wait until all do their work."""
-        environment = {**os.environ, **self._environment, "REDIS_URL": self.redis.url, "EVENTS": str(os.devnull)}
-        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        await asyncio.to_thread(subprocess.run, command, cwd=ROOT, env=environment, check=True)
+        """Start two of each, and wait until all do their work."""
+        await self.migrate()
+        self.webs = [self.web() for _ in range(2)]
+        self.workers = [self.worker() for _ in range(2)]
+        self.schedulers = [self.scheduler() for _ in range(2)]
         for seat in self.seats:
             seat.start()
         await self.ready()
+
+    async def migrate(self, code: Code = OURS) -> None:
+        """Bring the database to where the code has it."""
+        environment = {**os.environ, **self._environment, "REDIS_URL": self.redis.url, "EVENTS": str(os.devnull)}
+        command = [code.python, "manage.py", "migrate", "--verbosity", "0"]
+        await asyncio.to_thread(subprocess.run, command, cwd=code.folder, env=environment, check=True)
 
     async def ready(self) -> None:
         """Wait until all seats do their work."""

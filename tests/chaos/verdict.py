@@ -133,7 +133,8 @@ def remote(verdict: Verdict, before: dict[str, Any], after: dict[str, Any], rows
     """
     known = after["known"] - before["known"]
     unknown = sum(row["error"] == "start_unknown" for row in rows)
-    # Some are cancelled before they begin.
+    # Some are cancelled before they begin, some when a worker has written down that it begins them, and died of it.
+    unknown += sum(row["state"] == "cancelled" and row["started"] is not None and not row["remote"] for row in rows)
     begun = sum(row["started"] is not None for row in rows)
     if not begun - unknown <= known <= begun:
         verdict.wrong.append(f"the remote ran {known} jobs, not {begun}, of {unknown} of which nobody knows")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from progrock import jobs, registry, signals, testing
+from progrock import jobs, registry, signals, standing, testing
 from progrock.consumers.worker import JobWorker
 from progrock.delay import Again
 from progrock.models import Job
@@ -81,7 +81,9 @@ def site() -> Iterator[Site]:
         def declare(service: type[One], limits: dict[str, Any] | None = None, **policy: int) -> Remote:
             backend = f"{service.__module__}.{service.__qualname__}"
             declared = {"BACKEND": backend, "LIMITS": limits, "POLICY": {"interval": 1_000, **policy}}
-            setting = override_settings(PROGROCK={"SERVICES": {"s": declared}, "MAX_UNFINISHED": 10_000})
+            setting = override_settings(
+                PROGROCK={"SERVICES": {"s": declared}, "MAX_UNFINISHED": 10_000, "MAX_STARTS_PER_MINUTE": None}
+            )
             setting.enable()
             stack.append(setting)
             return remote
@@ -110,7 +112,7 @@ async def running(count: int, remote: Remote) -> list[Job]:
     begun = {"service": "s", "owner": "me", "state": State.RUNNING, "created": now, "changed": now, "started": now}
     rows = [Job(remote=f"r-{number}", **begun) for number in range(count)]
     await Job.objects.abulk_create(rows)
-    await registry.store().schedule([jobs.entry_for(row, 0) for row in rows])
+    await registry.store().schedule([standing.entry_for(row, 0) for row in rows])
     return rows
 
 
@@ -210,7 +212,7 @@ async def test_what_may_have_been_started_is_looked_for_though_it_was_put_off(si
         service="s", owner="me", state=State.RUNNING, created=now, changed=now, started=now
     )
     remote.starts[str(lost.pk)] = 1
-    await registry.store().schedule([jobs.entry_for(lost, 1)])
+    await registry.store().schedule([standing.entry_for(lost, 1)])
     await adrain()
     assert [job for at, job in calls if at > 0] == [f"r-{lost.pk}"]  # a look: it was found, and not started
 

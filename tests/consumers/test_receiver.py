@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from jsonschema import Draft202012Validator
 
-from progrock import jobs, registry
+from progrock import counts, jobs, registry
 from progrock.consumers import receiver
-from progrock.consumers.receiver import Bucket, Receiver
+from progrock.consumers.receiver import Receiver
 from progrock.consumers.unread import HOLD
 from progrock.events import atrigger
 from progrock.feed import PACE, Feed
@@ -104,8 +107,8 @@ async def test_however_a_socket_ends_nothing_of_it_is_left(socket: Socket, remot
     assert following.cancelling()
 
 
-async def test_a_socket_can_start_more_jobs_than_it_can_watch(socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.feed.WATCHES_MOST", 2)
+async def test_a_socket_can_start_more_jobs_than_it_can_watch(socket: Socket, limit: Callable[..., None]) -> None:
+    limit(max_watches=2)
     for n in range(5):
         socket.say({"action": "start", "params": {"title": str(n)}})
         job = (await socket.hear("accepted", n + 1))["job"]
@@ -113,12 +116,14 @@ async def test_a_socket_can_start_more_jobs_than_it_can_watch(socket: Socket, mo
     assert socket.of("error") == []
 
 
-async def test_too_many_watches_are_refused(socket: Socket, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progrock.feed.WATCHES_MOST", 2)
+async def test_too_many_watches_are_refused(socket: Socket, remote: Remote, limit: Callable[..., None]) -> None:
+    limit(max_watches=2)
     remote.default = [Reading(State.RUNNING, 1)]
+    refused = counts.REFUSED.value("too_many")
     for n in range(3):
         socket.say({"action": "start", "params": {"title": str(n)}})
     assert (await socket.hear("error"))["code"] == "too_many"
+    assert counts.REFUSED.value("too_many") == refused + 1
     # Who watches all of theirs needs no watch for each.
     socket.say({"action": "list"})
     await socket.hear("jobs")
@@ -305,6 +310,44 @@ async def test_only_bad_frames_in_a_row_close_it(socket: Socket) -> None:
     await until(lambda: socket.closed == 4008)
 
 
+async def test_how_much_a_client_says_is_bounded_by_the_settings(tasks: Run, limit: Callable[..., None]) -> None:
+    limit(max_frames_per_second=5, max_frame_bytes=2_000)
+    one, other = Socket(tasks), Socket(tasks)
+    one.say({"action": "ping", "ref": "x" * 2_000})
+    for _ in range(20):
+        other.say({"action": "ping"})
+    await until(lambda: (one.closed, other.closed) == (4009, 4008))
+    # Less than a second has gone, or a little more.
+    assert 5 <= len(other.of("pong")) < 15
+    assert one.of("pong") == []
+
+
+@pytest.mark.parametrize("sessions", [False, True], ids=["no session", "a new session each"])
+async def test_those_who_are_not_logged_in_are_bounded_by_their_address(
+    tasks: Run, limit: Callable[..., None], sessions: bool
+) -> None:
+    limit(max_starts_per_minute=1)
+
+    def socket(address: str, **more: object) -> Socket:
+        session = SessionStore()
+        session["progrock.owner"] = uuid.uuid4().hex
+        return Socket(tasks, {"client": [address, 1], **({"session": session} if sessions else {}), **more})
+
+    for n in range(10):
+        each = socket("198.51.100.7")
+        each.say({"action": "start", "params": {"title": str(n)}})
+        await each.hear("accepted")
+    one_more, elsewhere = socket("198.51.100.7"), socket("198.51.100.8")
+    for action in ({"action": "start"}, {"action": "retry", "job": str(uuid.uuid4())}):
+        one_more.say(action)
+    assert "of an address without a login" in (await one_more.hear("error", 2))["message"]
+    assert [each["code"] for each in one_more.of("error")] == ["too_many"] * 2
+    user = socket("198.51.100.7", user=await User.objects.acreate(username="ada"))
+    for each in (elsewhere, user):
+        each.say({"action": "start"})
+        await each.hear("accepted")
+
+
 async def test_a_frame_is_measured_in_bytes(socket: Socket) -> None:
     socket.say("é" * 40_000)
     await until(lambda: socket.closed == 4009)
@@ -398,19 +441,6 @@ async def test_of_a_job_that_has_ended_nothing_is_kept(socket: Socket) -> None:
     feed.deliver(update(3))
     await feed.told("j", 4, complete=True)
     assert not feed._waiting
-
-
-async def test_a_bucket_fills_again_and_not_beyond_its_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
-    bucket = Bucket(1, 2)
-    taken = [bucket.take() for _ in range(3)]
-    now = 1.0
-    taken += [bucket.take() for _ in range(2)]
-    now = 100.0
-    taken += [bucket.take() for _ in range(3)]
-    monkeypatch.undo()
-    assert taken == [True, True, False, True, False, True, True, False]
 
 
 async def test_a_bare_start_after_its_job_went_to_another_owner_is_a_new_one(socket: Socket, remote: Remote) -> None:

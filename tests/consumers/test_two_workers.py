@@ -13,7 +13,7 @@ from channels.layers import get_channel_layer
 from django.test import override_settings
 from django.utils import timezone
 
-from progrock import jobs, registry
+from progrock import jobs, registry, standing
 from progrock.consumers.worker import JobWorker
 from progrock.delay import Scheduler
 from progrock.models import Job
@@ -125,7 +125,7 @@ async def site(redis: RedisServer, remote: Remote) -> AsyncIterator[Site]:
         begun = {"service": "s", "owner": "me", "state": State.RUNNING, "created": now, "changed": now, "started": now}
         rows = [Job(remote=f"r-{number}", **begun) for number in range(count)]
         await Job.objects.abulk_create(rows)
-        await registry.store().schedule([jobs.entry_for(row, 0) for row in rows])
+        await registry.store().schedule([standing.entry_for(row, 0) for row in rows])
         workers = [Worker(), Worker()]
         for worker in workers:
             worker.slots = slots or count // 10  # so that each has its share

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.test import AsyncClient, override_settings
 
-from progrock import jobs, registry, signing, webhooks
+from progrock import jobs, registry, signing, standing, webhooks
 from progrock.delay import MemoryStore, StoreAway
 from progrock.protocol import Snapshot, State
 from progrock.services import Order, Started
@@ -74,7 +74,7 @@ async def waiting(remote: Remote, service: str = "standard") -> Snapshot:
 
 async def waits(job: str) -> bool:
     (entry,) = await registry.store().peek([job])
-    run = jobs.run_of(entry) if entry and not entry.held else None
+    run = standing.run_of(entry) if entry and not entry.held else None
     return run is not None and (run.snapshot.due or 0) > run.snapshot.at + 30_000
 
 

@@ -22,7 +22,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
 
-from progrock import jobs, reconcile, registry, signals, updates
+from progrock import jobs, reconcile, registry, signals, standing, updates
 from progrock.access import ensure_owner, owner_of_scope
 from progrock.consumers.ends import Ends
 from progrock.consumers.starts import Starts
@@ -233,7 +233,7 @@ async def test_a_start_whose_record_was_lost_is_made_again_with_the_same_key(rem
 
 async def test_an_entry_without_a_row_is_dropped(remote: Remote) -> None:
     ghost = Job(pk=uuid.uuid4(), service="scripted", owner="me", created=timezone.now(), changed=timezone.now())
-    await registry.store().schedule([jobs.entry_for(ghost, 0)])
+    await registry.store().schedule([standing.entry_for(ghost, 0)])
     await until(lambda: nothing_left(str(ghost.pk)))
     assert not remote.starts
 
@@ -261,7 +261,7 @@ async def test_an_entry_that_makes_no_sense_is_dropped_and_made_again(
 
 async def test_an_entry_that_is_no_jobs_spoils_no_others_step(remote: Remote) -> None:
     row = await Job.objects.acreate(service="scripted", owner="me", created=timezone.now(), changed=timezone.now())
-    new = jobs.entry_for(row, 0)
+    new = standing.entry_for(row, 0)
     stray = NewEntry("no id", new.channel, new.message)
     await registry.store().schedule([stray, new])
     assert (await end_of(str(row.pk))).state is State.SUCCEEDED
@@ -280,7 +280,7 @@ async def test_a_row_that_cannot_be_read_spoils_no_others_step(remote: Remote, m
         return await rows(self, keys)
 
     monkeypatch.setattr(JobWorker, "_rows", read)
-    await registry.store().schedule([jobs.entry_for(row, 0) for row in (bad, good)])
+    await registry.store().schedule([standing.entry_for(row, 0) for row in (bad, good)])
     assert (await end_of(str(good.pk))).state is State.SUCCEEDED
     ended = await end_of(str(bad.pk))
     assert ended.error is not None
@@ -293,7 +293,7 @@ async def test_a_step_that_takes_its_workers_down_is_given_up(remote: Remote) ->
         service="scripted", owner="me", state=State.RUNNING, remote="r-x", created=now, changed=now, started=now
     )
     store = registry.store()
-    new = jobs.entry_for(row, 60_000)
+    new = standing.entry_for(row, 60_000)
     (due,) = await store.schedule([new])
     assert due is not None
     (held,) = await store.renew([Lease(new.key, new.channel, new.message, due, due, due)], 60_000, "a test")
@@ -304,6 +304,20 @@ async def test_a_step_that_takes_its_workers_down_is_given_up(remote: Remote) ->
     assert ended.error.code == "lost"
     assert remote.polls == []
     await until(lambda: remote.cancels == ["r-x"])  # nobody waits for it any more
+
+
+async def test_a_row_that_does_not_know_its_remote_job_is_told_by_the_entry(remote: Remote) -> None:
+    """Until its end, only the entry would know: with Redis that would be lost too, and the job perhaps begun twice."""
+    remote.default = [RUNNING]
+    now = timezone.now()
+    row = await Job.objects.acreate(
+        service="scripted", owner="me", state=State.RUNNING, created=now, changed=now, started=now
+    )
+    row.remote = "r-x"
+    new = standing.entry_for(row, 0)
+    await registry.store().schedule([new])
+    await until(lambda: Job.objects.filter(pk=row.pk, remote="r-x", state=State.RUNNING).aexists())
+    assert not remote.starts
 
 
 async def test_a_service_that_is_gone_from_the_settings_fails_its_jobs(remote: Remote) -> None:
@@ -404,7 +418,7 @@ async def test_an_adapter_that_is_cancelled_by_itself_is_nonsense(
 async def test_a_job_past_its_deadline_is_stopped_though_the_worker_died_after_the_commit(remote: Remote) -> None:
     now = timezone.now()
     row = await a_row(state=State.FAILED, error="deadline", finished=now)
-    await registry.store().schedule([jobs.entry_for(row, 0)])
+    await registry.store().schedule([standing.entry_for(row, 0)])
     await until(lambda: nothing_left(str(row.pk)))
     assert remote.cancels == ["r-old"]
 
@@ -522,7 +536,7 @@ async def test_a_job_that_ended_while_it_was_made_again_stays_ended(remote: Remo
     remote.looks["r-old"] = [RUNNING]
     now = timezone.now()
     await Job.objects.filter(pk=row.pk).aupdate(state=State.SUCCEEDED, finished=now, changed=now)
-    await registry.store().schedule([jobs.entry_for(row, 0)])
+    await registry.store().schedule([standing.entry_for(row, 0)])
     assert (await jobs.aget(row.pk, owner="me")).state is State.SUCCEEDED
     await until(lambda: nothing_left(str(row.pk)))
     assert remote.polls == []
@@ -538,7 +552,7 @@ async def test_who_wants_to_know_is_told_though_the_worker_died_after_the_commit
     row = await a_row(state=State.SUCCEEDED, finished=now)
     signals.finished.connect(listener)
     try:
-        await registry.store().schedule([jobs.entry_for(row, 0)])
+        await registry.store().schedule([standing.entry_for(row, 0)])
         await until(lambda: nothing_left(str(row.pk)))
     finally:
         signals.finished.disconnect(listener)
@@ -568,7 +582,7 @@ async def test_a_row_that_cannot_be_told_keeps_no_entry_alive(
     # SQLite keeps text that nobody can encode, PostgreSQL does not.
     monkeypatch.setattr(updates, "encode", lambda snapshot: "\ud800".encode())
     row = await a_row(state=State.SUCCEEDED, finished=timezone.now())
-    await registry.store().schedule([jobs.entry_for(row, 0)])
+    await registry.store().schedule([standing.entry_for(row, 0)])
     await until(lambda: nothing_left(str(row.pk)))
     assert f"Job {row.pk} cannot be told: UnicodeEncodeError" in caplog.text
 
@@ -753,7 +767,9 @@ async def test_a_remote_is_kept_as_soon_as_it_is_known_and_then_not_started_agai
     await until(lambda: remote.polls)
     row = await Job.objects.aget(pk=job)
     assert row.remote == f"r-{job}"
-    before = jobs.entry_for(Job(pk=row.pk, service="scripted", owner="me", created=row.created, changed=row.changed), 0)
+    before = standing.entry_for(
+        Job(pk=row.pk, service="scripted", owner="me", created=row.created, changed=row.changed), 0
+    )
     await registry.store().remove([job])
     remote.starts.clear()
     await registry.store().schedule([before])

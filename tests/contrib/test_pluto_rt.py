@@ -102,6 +102,18 @@ async def asked(visitor: AsyncClient, where: str, body: str, status: int) -> Non
         raise AssertionError(f"expected {status} {body!r}, got {answers[-1]}") from None
 
 
+async def test_no_name_of_a_queue_is_logged(name: str, visitor: AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Who comes first with one has the queue."""
+    await sync_to_async(pushed)(name, 1, 1)
+    await got(visitor, at("polling", name))
+    other = AsyncClient(enforce_csrf_checks=True)
+    for by in ("sse", "polling"):
+        assert (await got(other, at(by, name))).status_code == 404
+        assert (await other.post(at(by, name))).status_code == 405
+    assert len([each for each in caplog.records if "<pluto_rt_queue:queue_name>" in each.getMessage()]) == 4
+    assert at("sse", name).split("/")[-2] not in caplog.text
+
+
 @pytest.mark.parametrize("sync", [True, False])
 async def test_a_handle_pushes_and_reads_wherever_it_is(name: str, sync: bool) -> None:
     def work() -> None:

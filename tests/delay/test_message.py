@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progrock.delay.exceptions import InvalidMessage
+from progrock.delay.exceptions import InvalidMessage, NewerMessage
 from progrock.delay.message import DELAY_MOST, check, entry_of, entry_refused, unpack
 
 PLAIN = st.recursive(
@@ -60,3 +61,17 @@ def test_anything_else_is_refused_and_stays_so(message: object) -> None:
 def test_what_somebody_else_put_into_the_store_is_refused(packed: bytes) -> None:
     with pytest.raises(InvalidMessage, match=r"^Expected "):
         unpack(packed)
+
+
+def test_what_the_version_before_stored_is_read() -> None:
+    """It knew of no version."""
+    message = check({"channel": "c", "content": {"version": 7}, "delay": 5})
+    kept = msgspec.msgpack.decode(entry_of(message).message)
+    assert kept.pop("version") == 1
+    assert unpack(msgspec.msgpack.encode(kept)) == message
+
+
+@pytest.mark.parametrize("version", [2, 2**63])
+def test_what_a_newer_version_stored_is_known_for_that(version: int) -> None:
+    with pytest.raises(NewerMessage, match=f"version 1, got version {version}"):
+        unpack(msgspec.msgpack.encode({"version": version, "to": "c"}))

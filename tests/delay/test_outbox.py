@@ -117,7 +117,7 @@ def test_the_sync_twin_leaves_no_connections_behind(redis: RedisServer) -> None:
         for thread in threads:
             thread.join()
         assert redis.cli("HLEN", "{delay.0}:entries") == "2"
-        assert len(store._scripts._links) == 0
+        assert len(store._scripts._link) == 0
         assert len(redis.cli("CLIENT", "LIST").splitlines()) == 1  # who asks
     finally:
         delay.setup(registry.store)
@@ -130,7 +130,7 @@ async def test_the_sync_twin_from_a_thread_of_a_running_loop_uses_its_connection
     delay.setup(lambda: store)
     try:
         await sync_to_async(delay.send_sync)("c", {}, delay=60_000)
-        assert len(store._scripts._links) == 1
+        assert len(store._scripts._link) == 1
         assert await store.depth() == 1
     finally:
         await store.aclose()

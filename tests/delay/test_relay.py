@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import get_channel_layer
 
-from progrock.delay import INTAKE, Lease, MemoryStore, NewEntry, Relay, Scheduler
+from progrock.delay import INTAKE, Lease, MemoryStore, NewEntry, Relay, Scheduler, relay
 from progrock.delay.message import CHANNEL, DELAY_MOST
 from tests.conftest import until
 
@@ -134,6 +135,18 @@ async def test_a_poisoned_entry_does_not_come_back(layer: Any, store: MemoryStor
 
 async def _dead_are(store: MemoryStore, count: int) -> bool:
     return len(await store.dead(10)) == count
+
+
+@pytest.mark.usefixtures("delaying")
+async def test_a_message_of_a_newer_version_is_left_to_a_newer_relay(
+    layer: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "NEWER_EVERY", 2)
+    monkeypatch.setattr(relay, "NEWER_MOST", 3)
+    packed = msgspec.msgpack.encode({"version": 2, "to": "c", "what": {"type": "t"}})
+    await store.schedule([NewEntry("message", CHANNEL, packed)])
+    (dead,) = await _dead(store)
+    assert (dead.message, dead.attempt, dead.reason) == (packed, 4, "Expected a message of version 1, got version 2.")
 
 
 @pytest.mark.usefixtures("delaying")

@@ -447,6 +447,19 @@ async def test_the_dead_can_be_removed_and_replaced(bench: Bench) -> None:
     assert (await one(bench.store)).message == b"new"
 
 
+async def test_what_is_not_dead_is_not_buried(bench: Bench) -> None:
+    for key in ("gone", "revived"):
+        await bench.store.settle([(await running(bench, key), Dead("it broke"))])
+    held = await running(bench, "held")
+    await bench.store.revive(["revived"])
+    await bench.store.schedule([NewEntry("waiting", "c", b"", 60_000)])
+    keys = ["gone", "gone", "revived", "held", "waiting", "not there"]
+    assert await bench.store.bury(keys) == 1
+    assert [entry is not None for entry in await bench.store.peek(keys)] == [False, False, True, True, True, False]
+    assert await bench.store.dead(10) == []
+    assert await bench.store.settle([(held, Done())]) == [True]
+
+
 async def test_status_tells_what_is_there(bench: Bench) -> None:
     store = bench.store
     await running(bench)

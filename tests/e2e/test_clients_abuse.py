@@ -9,6 +9,7 @@ Section F of the fault list, and who shows what:
 | F04 | `test_what_is_no_utf8_is_refused` |
 | F05, F06, F07 | test_socket.py: bad input is answered, abuse closes, a megabyte of nesting |
 | F08 | `test_a_flood_is_closed_within_a_second_and_others_do_not_notice` |
+| | `test_a_flood_of_starts_costs_the_flooder_only`, `test_a_flood_of_bodies_costs_the_flooder_only` (G35, H08) |
 | F09 | `make bench-fanout`, docs/explanation/fan-out.md |
 | F10 | `test_too_many_sockets_of_one_owner_are_told_so`; consumers/test_receiver.py: an owner has so many |
 | F11 | `test_handshakes_that_are_never_finished_keep_nobody_waiting` |
@@ -27,11 +28,15 @@ Section F of the fault list, and who shows what:
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -44,13 +49,18 @@ from tests.synth.process import SynthProcess
 
 DAPHNE = ("-m", "daphne", "-v0", "-b127.0.0.1", "-p{port}", "--ping-interval=1", "--ping-timeout=2")
 LONG = {"mode": "clock", "length": 300}
+STARTS_MOST = 10
 
 
 @pytest.fixture(scope="module")
 def server(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("abuse")
     command = (*DAPHNE, "config.asgi:application")
-    with RedisServer() as redis, ServerProcess(synth.url, folder, command=command, redis=redis.url) as server:
+    more = {"MAX_STARTS_PER_MINUTE": str(STARTS_MOST)}
+    with (
+        RedisServer() as redis,
+        ServerProcess(synth.url, folder, command=command, redis=redis.url, more=more) as server,
+    ):
         yield server
 
 
@@ -62,6 +72,9 @@ async def client(server: ServerProcess) -> AsyncIterator[Client]:
     yield client
     assert (await client.ask({"action": "ping"}))["type"] == "pong"
     await client.connection.close()
+
+
+R = TypeVar("R")
 
 
 def memory(server: ServerProcess) -> int:
@@ -112,6 +125,15 @@ async def test_a_flood_is_closed_within_a_second_and_others_do_not_notice(
                 abuser.send(b'{"action":"ping"}')
             return abuser.ended(), time.monotonic() - began
 
+    (code, seconds), slowest = await meanwhile(client, abuse)
+    assert code == 4008
+    # The close is answered by none but the server's own patience, which is a second.
+    assert seconds < 3
+    assert slowest < 1
+
+
+async def meanwhile(client: Client, abuse: Callable[[], R]) -> tuple[R, float]:
+    """Return what somebody's abuse comes to, and for how many seconds somebody else waited for an answer at most."""
     abusing = asyncio.create_task(asyncio.to_thread(abuse))
     slowest = 0.0
     while not abusing.done():
@@ -119,11 +141,58 @@ async def test_a_flood_is_closed_within_a_second_and_others_do_not_notice(
         await client.ask({"action": "ping"})
         slowest = max(slowest, time.monotonic() - began)
         await asyncio.sleep(0.02)
-    code, seconds = await abusing
-    assert code == 4008
-    # The close is answered by none but the server's own patience, which is a second.
-    assert seconds < 3
+    return await abusing, slowest
+
+
+async def test_a_flood_of_starts_costs_the_flooder_only(client: Client, server: ServerProcess) -> None:
+    session = session_of(server)
+
+    def abuse() -> Counter[str]:
+        told: Counter[str] = Counter()
+        # Two sockets have no more than one.
+        with Raw(server, session=session) as one, Raw(server, session=session) as other:
+            for n in range(180):
+                for each in (one, other):
+                    each.say({"action": "start", "params": LONG, "ref": f"r{n}"})
+            for each in (one, other):
+                answered = 0
+                while answered < 180 and (frame := each.frame()):
+                    answer = json.loads(frame[1]) if frame[0] == TEXT else {}
+                    if "ref" in answer:
+                        answered += 1
+                        told[answer.get("code", answer["type"])] += 1
+        return told
+
+    told, slowest = await meanwhile(client, abuse)
+    assert told == {"accepted": STARTS_MOST, "too_many": 360 - STARTS_MOST}
     assert slowest < 1
+    # Somebody else's starts are their own.
+    mine = await client.ask({"action": "start", "params": LONG})
+    assert mine["type"] == "accepted"
+    await client.ask({"action": "cancel", "job": mine["job"]})
+    flooder = await connect(server, additional_headers={"Cookie": session})
+    for job in (await flooder.ask({"action": "list"}))["jobs"]:
+        await flooder.ask({"action": "cancel", "job": job["job"]})
+    await flooder.connection.close()
+
+
+async def test_a_flood_of_bodies_costs_the_flooder_only(client: Client, server: ServerProcess) -> None:
+    def abuse() -> set[int]:
+        statuses = set()
+        for size in (*[70_000] * 100, *[5_000_000] * 5):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            kind = {"Content-Type": "application/json", "Authorization": "Bearer x"}
+            connection.request("POST", "/prog/tracked/", b" " * size, kind)
+            statuses.add(connection.getresponse().status)
+            connection.close()
+        return statuses
+
+    before = memory(server)
+    statuses, slowest = await meanwhile(client, abuse)
+    assert statuses <= {401, 413}
+    assert slowest < 1
+    # daphne takes each of them whole before it asks us, and keeps none.
+    assert memory(server) - before < 20_000_000
 
 
 async def test_too_many_sockets_of_one_owner_are_told_so(client: Client, server: ServerProcess) -> None:

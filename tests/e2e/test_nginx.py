@@ -79,3 +79,10 @@ def test_a_long_poll_and_a_file_come_through(nginx: Nginx, caller: requests.Sess
     assert (result.status_code, result.headers["Location"]) == (303, f"/prog/jobs/{job}/file")
     file = caller.get(f"{nginx.url}{result.headers['Location']}")
     assert (file.status_code, file.content[:4]) == (200, b"RIFF")
+
+
+def test_what_is_too_long_ends_at_the_proxy_and_nobody_moves_the_site(nginx: Nginx, caller: requests.Session) -> None:
+    refused = caller.post(f"{nginx.url}/prog/jobs/", data=b"x" * 2_000_000)
+    assert (refused.status_code, "nginx" in refused.headers["Server"]) == (413, True)
+    moved = caller.get(f"{nginx.url}/prog/jobs/?limit=1", headers={"Daphne-Root-Path": "/evil", "Accept": "text/html"})
+    assert (moved.status_code, "/evil" in moved.text) == (200, False)

@@ -56,13 +56,11 @@ async def test_a_track_is_cancelled_and_tried_again_without_javascript(page: Pag
 
 
 async def test_what_was_refused_is_told(page: Page, server: ServerProcess) -> None:
-    for _ in range(10):
-        await page.goto(server.url)
-        await page.locator("#notes summary").click()
-        await page.fill("#length", "2")
-        await page.locator("#rock-out").click()
-        await page.wait_for_url("**/prog/jobs/**")
-        if not await page.locator("article").count():
-            break
+    await page.goto(server.url)
+    await page.locator("#notes summary").click()
+    # What no page of ours would send.
+    await page.locator("#length").evaluate("field => field.type = 'text'")
+    await page.fill("#length", "for ever")
+    await page.locator("#rock-out").click()
     await expect(page.locator("h1")).to_have_text("That did not work")
-    await expect(page.locator(".reason")).to_contain_text("one start a second")
+    await expect(page.locator(".reason")).to_contain_text("length")

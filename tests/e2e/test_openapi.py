@@ -23,8 +23,8 @@ CALLS = [
     for path, methods in ROUTES.items()
     for method in methods
     for mode in GenerationMode
-    # There is nothing to be done wrong with it.
-    if (path, mode) != ("/openapi.json", GenerationMode.NEGATIVE)
+    # There is nothing to be done wrong with these: any text may be the token of a link.
+    if path not in ("/openapi.json", "/shared/{token}/", "/tickets/") or mode is not GenerationMode.NEGATIVE
 ]
 # Without shrinking, which would take minutes: the call that failed is short enough to be read.
 _bounded = settings(

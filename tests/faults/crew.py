@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -20,16 +21,33 @@ ROOT = Path(__file__).resolve().parents[2]
 START_MOST = 30.0
 
 
+@dataclass(frozen=True)
+class Code:
+    """The code that a process runs.
+
+    :param python: the interpreter of its environment.
+    :param folder: its checkout.
+    """
+
+    python: str = sys.executable
+    folder: Path = ROOT
+
+
+OURS = Code()
+
+
 class Hand:
     """One process."""
 
-    def __init__(self, command: tuple[str, ...], environment: dict[str, str], log: Path, events: Events) -> None:
+    def __init__(
+        self, command: tuple[str, ...], environment: dict[str, str], log: Path, events: Events, code: Code
+    ) -> None:
         self._log = log
         self._events = events
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=ROOT,
+                [code.python, *command],
+                cwd=code.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -133,9 +151,13 @@ class Crew:
 
     def start(self, *command: str, **environment: object) -> Hand:
         """Start a Python program, and do not wait."""
+        return self.run(command, OURS, **environment)
+
+    def run(self, command: tuple[str, ...], code: Code, /, **environment: object) -> Hand:
+        """Start a Python program of some version, and do not wait."""
         more = {name: str(value) for name, value in environment.items()}
         log = self._folder / f"{len(self.hands)}.log"
-        hand = Hand(command, {**self._environment, **more}, log, self.events)
+        hand = Hand(command, {**self._environment, **more}, log, self.events, code)
         self.hands.append(hand)
         return hand
 

@@ -277,6 +277,17 @@ test('a job that is listed needs no watch of its own', async () => {
   assert.equal(socket().asked('watch').length, 0);
 });
 
+test('a job whose result a list has cut is asked for when it is watched', async () => {
+  client.list();
+  socket().hello().say({ type: 'jobs', jobs: [snapshot({ state: 'succeeded', cut: true })], ref: socket().sent[0].ref });
+  await settle();
+  const watched = client.watch(JOB);
+  const { ref } = socket().asked('watch')[0];
+  socket().say(snapshot({ type: 'snapshot', state: 'succeeded', result: { pages: 7 }, ref }));
+  assert.deepEqual((await watched).result, { pages: 7 });
+  assert.deepEqual(client.last(JOB).snapshot.result, { pages: 7 });
+});
+
 test('a job the server does not know is not asked for for ever', async () => {
   const refused = [];
   client.addEventListener('refused', ({ detail }) => refused.push(detail.code));
@@ -286,6 +297,21 @@ test('a job the server does not know is not asked for for ever', async () => {
   pass(QUIET * 1.5);
   assert.equal(socket().asked('watch').length, 1);
   assert.deepEqual(refused, ['not_found']);
+});
+
+test('what is taken back in mid-stream is told once, and not asked for again', () => {
+  const refused = [];
+  client.addEventListener('refused', ({ detail }) => refused.push([detail.code, detail.job, detail.channel]));
+  client.watch(JOB);
+  client.subscribe(JOB).catch(() => {});
+  socket().hello().say(snapshot({ type: 'snapshot', ref: socket().asked('watch')[0].ref }));
+  socket().say({ type: 'error', code: 'not_found', message: 'not any more', job: JOB });
+  socket().say({ type: 'error', code: 'not_found', message: 'not any more', job: JOB });
+  socket().say({ type: 'error', code: 'not_found', message: 'not any more', channel: JOB });
+  socket().say({ type: 'error', code: 'not_found', message: 'not ours', job: 'another' });
+  assert.deepEqual(refused, [['not_found', JOB, undefined], ['not_found', undefined, JOB]]);
+  pass(QUIET * 1.5);
+  assert.equal(socket().asked('watch').length, 1);
 });
 
 test('two watch and one leaves: the other still hears', () => {

@@ -42,7 +42,11 @@ export class FakeSource {
   constructor(url) {
     this.url = url;
     this.closed = false;
+    this.named = {};
     sources.push(this);
+  }
+  addEventListener(name, hear) {
+    this.named[name] = hear;
   }
   close() {
     this.closed = true;

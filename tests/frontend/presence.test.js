@@ -153,10 +153,11 @@ test('after the lid was closed nothing is trusted', async () => {
 test('the end of a session is not undone by being seen', async () => {
   connect().watch(JOB);
   socket().hello().die(4401);
+  socket().die(4401);
   see('hidden');
   see('visible');
   page.dispatchEvent(new Event('online'));
   await pass(60_000, 1000);
-  assert.equal(sockets.length, 1);
-  assert.equal(client.connection.reason, 'session');
+  assert.equal(sockets.length, 2);
+  assert.equal(client.connection.reason, 'signed-out');
 });

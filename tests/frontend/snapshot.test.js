@@ -70,6 +70,16 @@ test('an answer replaces, older or not', () => {
   assert.equal(supersedes(at(0), at(0), true), true);
 });
 
+test('what a list has cut is made whole by the job itself, and not the other way round', () => {
+  const cut = readSnapshot(snapshot({ state: 'succeeded', cut: true }));
+  const whole = readSnapshot(snapshot({ state: 'succeeded', result: [1] }));
+  assert.equal(cut.cut, true);
+  assert.equal('cut' in whole, false);
+  assert.equal(supersedes(cut, whole, true), true);
+  assert.equal(supersedes(whole, cut, true), false);
+  assert.equal(supersedes(cut, cut, true), false);
+});
+
 test('complete is final, whoever says otherwise', () => {
   for (const state of ['succeeded', 'failed', 'cancelled']) {
     assert.equal(supersedes(at(5, state), at(9), false), false);

@@ -166,19 +166,21 @@ test('how the connection is, is the same in all tabs', async () => {
   assert.deepEqual(second.client.connection, first.client.connection);
   await pass(1000);
   socket().hello().die(4401);
+  socket().die(4401);
   await settle();
-  for (const { client } of [first, second]) assert.deepEqual(client.connection, { state: 'closed', again: null, reason: 'session' });
+  for (const { client } of [first, second]) assert.deepEqual(client.connection, { state: 'closed', again: null, reason: 'signed-out' });
   await pass(60_000);
-  assert.equal(sockets.length, 2);
+  assert.equal(sockets.length, 3);
 });
 
 test('a page that is opened after the end of a session has a new one, and brings the others back', async () => {
   const first = await tab();
   first.client.watch(JOB).catch(() => {});
   socket().hello().die(4401);
+  socket().die(4401);
   await settle();
   const second = await tab();
-  assert.equal(sockets.length, 2);
+  assert.equal(sockets.length, 3);
   socket().hello();
   await settle();
   assert.deepEqual([first, second].map(({ client }) => client.connection.state), ['open', 'open']);

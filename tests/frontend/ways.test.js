@@ -76,6 +76,31 @@ test('two refused websockets, and it is server-sent events', async () => {
   assert.equal(client.last(JOB).snapshot.progress, 43);
 });
 
+test("a share link's token goes with all that is asked", async () => {
+  client.close();
+  client = new ProgRock('http://test/prog/?share=a:b', {
+    WebSocket: FakeSocket, EventSource: FakeSource, fetch: fakeFetch, random: () => 0.5, now: Date.now,
+  });
+  client.connect();
+  assert.equal(sockets.at(-1).url, 'ws://test/prog/?share=a:b');
+  assert.equal(client.file(JOB), `http://test/prog/jobs/${JOB}/file?share=a%3Ab`);
+  sockets.at(-1).die();
+  await pass(1000);
+  sockets.at(-1).die();
+  await pass(1000);
+  assert.equal(open()[0].path, 'jobs/?limit=1&share=a%3Ab');
+  // Who may list nothing may still be told of a job.
+  open()[0].answer({ code: 'not_found', detail: 'no' }, 404);
+  await settle();
+  assert.equal(client.connection.state, 'open');
+  client.watch(JOB);
+  await pass(100);
+  assert.equal(new URL(open('updates')[0].path, 'http://test/prog/').searchParams.get('share'), 'a:b');
+  open('updates')[0].answer({ frames: [answer()], now: 5 });
+  await settle();
+  assert.equal(new URL(sources[0].url).searchParams.get('share'), 'a:b');
+});
+
 test('a websocket that hangs once is enough', async () => {
   client.connect();
   await pass(10_000);
@@ -108,14 +133,72 @@ test('told to come back later is no reason to take another way', async () => {
   assert.deepEqual(requests, []);
 });
 
-test('the end of the session is told, and nobody comes back by itself', async () => {
+/** A page that says for whom it was made, and how often it was told that this one is signed out. */
+const known = () => {
+  client.close();
+  client = new ProgRock('http://test/prog/', {
+    WebSocket: FakeSocket, EventSource: FakeSource, fetch: fakeFetch, random: () => 0.5, now: Date.now, who: 'a b', locks: null,
+  });
+  const heard = { count: 0 };
+  client.addEventListener('signed-out', () => (heard.count += 1));
+  return heard;
+};
+
+test('who is sent away comes back once, at once, and says for whom the page is', async () => {
+  const heard = known();
   client.watch(JOB).catch(() => {});
   sockets[0].hello().die(4401);
-  assert.deepEqual(client.connection, { state: 'closed', again: null, reason: 'session' });
+  assert.deepEqual(sockets.map(({ url }) => url), ['ws://test/prog/', 'ws://test/prog/?who=a+b']);
+  assert.equal(client.connection.state, 'connecting');
+  sockets[1].hello();
+  assert.equal(sockets[1].asked('watch').length, 1);
+  assert.equal(heard.count, 0);
+  await pass(10_000);
+  // Another time is another time.
+  sockets[1].die(4401);
+  assert.equal(sockets.length, 3);
+  assert.equal(heard.count, 0);
+});
+
+test('who is sent away twice is signed out, and comes back when asked to', async () => {
+  const heard = known();
+  client.watch(JOB).catch(() => {});
+  sockets[0].hello().die(4401);
+  sockets[1].die(4401);
+  assert.deepEqual(client.connection, { state: 'closed', again: null, reason: 'signed-out' });
+  assert.equal(heard.count, 1);
   await pass(600_000);
-  assert.equal(sockets.length, 1);
-  client.connect();
   assert.equal(sockets.length, 2);
+  client.connect();
+  assert.equal(sockets.length, 3);
+  assert.match(sockets[2].url, /who=/);
+});
+
+test('a session that ends just after the return is no reason to come back again and again', async () => {
+  const heard = known();
+  client.watch(JOB).catch(() => {});
+  sockets[0].hello().die(4401);
+  sockets[1].hello();
+  await pass(5_000);
+  sockets[1].die(4401);
+  assert.equal(client.connection.reason, 'signed-out');
+  assert.equal(heard.count, 1);
+  await pass(60_000);
+  assert.equal(sockets.length, 2);
+});
+
+test('a stream says by an event that its session is over', async () => {
+  await toStream();
+  client.watch(JOB).catch(() => {});
+  await pass(100);
+  open('updates')[0].answer({ frames: [answer({ resume: 'reset' })], now: 5 });
+  await settle();
+  sources[0].named['signed-out']();
+  assert.equal(sources[0].closed, true);
+  assert.equal(client.connection.state, 'connecting');
+  open('jobs/?limit=1')[0].answer({ code: 'signed_out' }, 401);
+  await settle();
+  assert.equal(client.connection.reason, 'signed-out');
 });
 
 test('the end of the session is told by HTTP, too', async () => {
@@ -124,7 +207,9 @@ test('the end of the session is told by HTTP, too', async () => {
   await pass(100);
   open('updates')[0].answer({ code: 'not_found' }, 401);
   await settle();
-  assert.equal(client.connection.reason, 'session');
+  open('jobs/?limit=1')[0].answer({ code: 'signed_out' }, 401);
+  await settle();
+  assert.equal(client.connection.reason, 'signed-out');
   await pass(60_000);
   assert.equal(sockets.length, 2);
 });

@@ -17,6 +17,13 @@ test('durations', () => {
   for (const [ms, words] of cases) assert.equal(plain(duration(ms)), words);
 });
 
+test('who is signed out is told that, before all that may be wrong, but of nothing that is over', () => {
+  const odd = made({ misses: 3, stalled: true });
+  assert.equal(condition(odd, 60_000, 'signed-out'), 'signed-out');
+  assert.equal(status(odd, 60_000, 'signed-out'), 'You are signed out. This is how it stood.');
+  assert.equal(condition(made({ state: 'succeeded', progress: 100, complete: true }), 0, 'signed-out'), '');
+});
+
 test('time left goes on while nothing comes, and promises nothing at its end', () => {
   assert.equal(plain(timeLeft(made({ left: 11_460 }), 0)), 'about 11 sec left');
   assert.equal(plain(timeLeft(made({ left: 11_460 }), 3000)), 'about 8 sec left');

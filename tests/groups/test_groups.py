@@ -11,7 +11,7 @@ from django.db import connections
 from django.utils import timezone
 
 import progrock
-from progrock import groups, jobs, push, registry
+from progrock import groups, jobs, push, registry, standing
 from progrock.conf import parse
 from progrock.delay import StoreAway
 from progrock.exceptions import Invalid, InvalidParams, NotFound
@@ -235,7 +235,7 @@ async def _abandoned() -> str:
     row.service, row.created, row.changed = "group", timezone.now(), timezone.now()
     await row.asave(force_insert=True)
     await registry.inbox().put(str(row.pk))
-    await registry.store().schedule([jobs.entry_for(row, 0)])
+    await registry.store().schedule([standing.entry_for(row, 0)])
     return str(row.pk)
 
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import progrock
-from progrock import jobs, registry
+from progrock import jobs, registry, standing
 from progrock.delay import Entry, NewEntry
 from progrock.groups import Grouped
 from progrock.groups.roll import Roll, roll_up
@@ -60,7 +60,7 @@ async def children(group: Job, count: int, state: State, *, weight: float = 1.0,
 
 def entry(row: Job, percent: float | None) -> NewEntry:
     row.percent = percent
-    return jobs.entry_for(row, 60_000)
+    return standing.entry_for(row, 60_000)
 
 
 async def test_a_child_counts_by_its_weight_and_by_how_it_stands() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing, suppress
 
 import pytest
@@ -12,24 +13,8 @@ from progrock.http import bounds
 from tests.http.conftest import Caller, events, refused
 
 
-async def test_each_owner_has_starts_of_their_own() -> None:
-    for _ in range(5):
-        bounds.take_start("a")
-    with pytest.raises(TooMany):
-        bounds.take_start("a")
-    bounds.take_start("b")
-
-
-async def test_a_crowd_of_owners_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "OWNERS_MOST", 10)
-    for n in range(100):
-        bounds.take_start(f"owner {n}")
-    assert len(bounds._starts) == 10
-    assert "owner 99" in bounds._starts
-
-
-async def test_room_is_given_back_however_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "OPEN_MOST", 1)
+async def test_room_is_given_back_however_it_ends(limit: Callable[..., None]) -> None:
+    limit(max_streams=1)
     with suppress(ZeroDivisionError), bounds.room("a"):
         with pytest.raises(TooMany):
             bounds.look("a")
@@ -41,8 +26,8 @@ async def test_room_is_given_back_however_it_ends(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_those_of_whom_nobody_is_known_are_bounded_by_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "OPEN_MOST", 1)
+async def test_those_of_whom_nobody_is_known_are_bounded_by_their_address(limit: Callable[..., None]) -> None:
+    limit(max_streams=1)
     callers = [Caller(), Caller()]
     listening = [await each.get("updates?list=1", accept="text/event-stream") for each in callers * 5]
     assert {each.status_code for each in listening} == {200}
@@ -61,7 +46,7 @@ async def test_a_session_that_cannot_be_read_is_said(
     async def away(request: object) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("progrock.http.asked.owner_of_request", away)
+    monkeypatch.setattr("progrock.caller.owner_of_request", away)
     response = await caller.get(path)
     assert "database" in refused(response, 503, "unavailable")
     assert response["Retry-After"] == "5"

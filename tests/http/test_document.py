@@ -75,4 +75,4 @@ def test_every_code_is_listed_with_its_status() -> None:
 
 def test_every_route_is_told() -> None:
     for path in openapi.ROUTES:
-        assert path.strip("/").replace("{job}", "<id>") in PAGE
+        assert path.strip("/").replace("{job}", "<id>").replace("{token}", "<token>") in PAGE

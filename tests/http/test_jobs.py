@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import AsyncClient
 from django.test.client import FakePayload
@@ -117,12 +118,16 @@ async def test_a_long_body_of_unknown_length_is_refused(caller: Caller) -> None:
     refused(response, 413, "too_long")
 
 
-async def test_more_than_five_starts_at_once_are_refused(caller: Caller, going: Remote) -> None:
-    for _ in range(5):
+async def test_more_starts_than_an_owner_has_in_a_minute_are_refused(
+    caller: Caller, going: Remote, limit: Callable[..., None]
+) -> None:
+    limit(max_starts_per_minute=2)
+    for _ in range(2):
         await caller.start()
     response = await caller.post("jobs/", {})
-    assert "one start a second" in refused(response, 429, "too_many")
-    assert response["Retry-After"] == "1"
+    says = refused(response, 429, "too_many")
+    assert says == f"Expected at most 2 starts a minute, got one more. Try again in {response['Retry-After']} s."
+    assert 30 < int(response["Retry-After"]) <= 60
     # Somebody else's starts are their own.
     await Caller().start()
 
@@ -348,10 +353,10 @@ async def test_a_look_goes_on_to_the_result_once_it_is_there(
 
 
 async def test_the_same_owner_waits_for_fifty_at_most(
-    caller: Caller, remote: Remote, held: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    caller: Caller, remote: Remote, held: tuple[str, dict[str, Any]], limit: Callable[..., None]
 ) -> None:
     job, snapshot = held
-    monkeypatch.setattr("progrock.http.bounds.OPEN_MOST", 2)
+    limit(max_streams=2)
     path = f"jobs/{job}/?wait=20&after={snapshot['seq']}"
     waiting = [asyncio.ensure_future(caller.get(path)) for _ in range(2)]
     from progrock.http import bounds
@@ -414,11 +419,87 @@ async def test_a_job_that_is_over_is_tried_again_once(caller: Caller, going: Rem
     assert said(await caller.post(f"jobs/{job}/retry"), 202)["job"] == again["job"]
 
 
-async def test_retries_are_starts(caller: Caller, going: Remote) -> None:
+async def test_retries_are_starts(caller: Caller, going: Remote, limit: Callable[..., None]) -> None:
+    limit(max_starts_per_minute=1)
     job = await caller.start()
-    for _ in range(4):
-        assert (await caller.post(f"jobs/{job}/retry")).status_code == 409
-    refused(await caller.post(f"jobs/{job}/retry"), 429, "too_many")
+    await caller.post(f"jobs/{job}/cancel")
+    await caller.complete(job)
+    assert "1 starts a minute" in refused(await caller.post(f"jobs/{job}/retry"), 429, "too_many")
+
+
+async def test_those_who_come_without_a_session_are_bounded_by_their_address(
+    caller: Caller, going: Remote, limit: Callable[..., None]
+) -> None:
+    limit(max_starts_per_minute=1)
+    for _ in range(10):
+        await Caller().start()
+    response = await Caller().post("jobs/", {})
+    assert "of an address without a login" in refused(response, 429, "too_many")
+    assert "sessionid" not in response.cookies
+
+
+@pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+async def test_so_are_those_who_take_a_new_session_for_each_start(
+    going: Remote, limit: Callable[..., None], form: bool
+) -> None:
+    limit(max_starts_per_minute=1)
+    body, kind = ("", "application/x-www-form-urlencoded") if form else ("{}", "application/json")
+
+    async def start() -> Any:
+        browser = AsyncClient()
+        await browser.get("/")
+        assert browser.cookies["sessionid"].value
+        return await browser.post("/prog/jobs/", body, content_type=kind)
+
+    first = Caller()
+    job = await first.start()
+    assert [(await start()).status_code for _ in range(9)] == [202] * 9
+    refused(await start(), 429, "too_many")
+    # A retry is a start.
+    await first.post(f"jobs/{job}/cancel")
+    await first.complete(job)
+    assert "of an address without a login" in refused(await first.post(f"jobs/{job}/retry"), 429, "too_many")
+
+
+async def test_who_is_logged_in_is_not_bounded_by_an_address(going: Remote, limit: Callable[..., None]) -> None:
+    limit(max_starts_per_minute=1)
+    for n in range(12):
+        one = Caller()
+        await one.http.aforce_login(await User.objects.acreate(username=str(n)))
+        await one.start()
+    await Caller().start()
+
+
+async def test_who_may_start_nothing_yet_takes_nothing_from_others_there(
+    caller: Caller, going: Remote, limit: Callable[..., None]
+) -> None:
+    limit(max_starts_per_minute=1)
+    await caller.start()
+    # The first of them is only counted before the database has said no.
+    for _ in range(30):
+        assert "1 starts a minute, got" in refused(await caller.post("jobs/", {}), 429, "too_many")
+    for _ in range(8):
+        await Caller().start()
+
+
+async def test_parameters_and_results_are_as_long_as_the_settings_allow(
+    caller: Caller, remote: Remote, limit: Callable[..., None]
+) -> None:
+    limit(max_params_bytes=30, max_result_bytes=30)
+    says = refused(await caller.post("jobs/", {"params": {"title": "x" * 20}}), 422, "invalid_params")
+    assert says == "Expected parameters of at most 30 bytes as JSON, got 32."
+    for length, kept in ((28, True), (29, False)):
+        remote.default = [Reading(State.SUCCEEDED, result="x" * length)]
+        job = await caller.start(params={"title": "x" * 18})
+        ended = await caller.complete(job)
+        assert (ended["state"], "too large to be kept" in ended["message"]) == ("succeeded", not kept)
+        response: Any = await caller.get(f"jobs/{job}/result")
+        assert response.json() == ("x" * length if kept else None)
+
+
+async def test_a_body_is_as_long_as_the_settings_allow(caller: Caller, limit: Callable[..., None]) -> None:
+    limit(max_frame_bytes=2_000)
+    assert "at most 2000 bytes" in refused(await caller.post("jobs/", {"x": "y" * 2_000}), 413, "too_long")
 
 
 async def test_the_result_is_given(caller: Caller, remote: Remote) -> None:
@@ -525,6 +606,16 @@ async def test_what_breaks_on_our_side_is_told_in_no_detail(
     monkeypatch.setattr(jobs, "apage", broken)
     assert "secret" not in refused(await caller.get("jobs/"), 503, "unavailable")
     assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["jobs/", "jobs/x/", "updates"])
+async def test_what_django_has_bounds_for_is_refused_without_a_traceback(
+    caller: Caller, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    path += "?" + "a&" * 1_001
+    assert "TooManyFieldsSent" in refused(await caller.get(path), 400, "invalid")
+    assert (await caller.get(path, accept=PAGE["Accept"])).status_code == 400
+    assert not [each for each in caplog.records if each.exc_info or each.levelname == "ERROR"]
 
 
 async def test_a_person_gets_a_page_of_what_was_refused(caller: Caller) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -27,7 +28,10 @@ from tests.metrics.exposition import Page, Series
 from tests.scripted import Remote
 
 
-async def test_sockets_and_starts_that_come_too_fast(engine: object, remote: Remote) -> None:
+async def test_sockets_and_starts_that_come_too_fast(
+    engine: object, remote: Remote, limit: Callable[..., None]
+) -> None:
+    limit(max_starts_per_minute=5)
     remote.default = [Reading(State.RUNNING, 20)]
     open_before, refused, sent = counts.SOCKETS.value(), counts.REFUSED.value("too_many"), counts.SENT.value()
     socket = WebsocketCommunicator(Receiver.as_asgi(), "/prog/")
@@ -48,7 +52,10 @@ async def test_sockets_and_starts_that_come_too_fast(engine: object, remote: Rem
     assert counts.SOCKETS.value() == open_before
 
 
-async def test_a_start_that_is_refused_over_http_is_counted_once(engine: object, remote: Remote) -> None:
+async def test_a_start_that_is_refused_over_http_is_counted_once(
+    engine: object, remote: Remote, limit: Callable[..., None]
+) -> None:
+    limit(max_starts_per_minute=5)
     remote.default = [Reading(State.RUNNING, 20)]
     browser, refused = AsyncClient(), counts.REFUSED.value("too_many")
     answers = [await browser.post("/prog/jobs/", "{}", content_type="application/json") for _ in range(6)]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from django.urls import resolve
 
-from progrock import counts, jobs, registry
+from progrock import counts, group, jobs, registry, track
 from progrock.consumers.calls import Calls
 from progrock.delay import Again, Lease, MemoryStore, NewEntry, Outcome, SelfReschedulingConsumer, StoreAway
 from progrock.delay import counts as delayed
@@ -23,6 +24,7 @@ from progrock.metrics import page
 from progrock.metrics.prometheus import ASKED
 from progrock.protocol import State
 from progrock.step import Miss, Reading
+from progrock.testing import drain, rock
 from progrock.updates import Update
 from tests.conftest import until
 from tests.consumers.conftest import engine as engine
@@ -73,6 +75,21 @@ async def test_a_job_is_counted_from_its_start_to_its_end(engine: object, remote
     assert said.samples[Series("progrock_breaker_open", (("service", "scripted"),))] == 0
     assert said.samples[Series("progrock_jobs_ended_total", (("service", "scripted"), ("state", "succeeded")))] >= 1
     assert started.job not in await page()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_of_own_code_is_counted_too() -> None:
+    with (
+        override_settings(PROGROCK={}),
+        rock(),
+        counted(counts.STARTED, "track"),
+        counted(counts.STARTED, "group"),
+        counted(counts.ENDED, "track", "succeeded"),
+        counted(counts.ENDED, "group", "succeeded"),
+    ):
+        with group("Both", owner="me") as both, track("One", owner=None, parent=both.id):
+            pass
+        drain()
 
 
 async def test_a_refused_start_is_counted_by_its_code(service: None, transactional_db: None) -> None:

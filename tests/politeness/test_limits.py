@@ -189,6 +189,21 @@ async def test_keys_that_other_hands_have_spoiled_do_not_lift_the_limits(bench: 
     assert (await take(bench, limit, permit="q", fresh=9)).fresh == 2
 
 
+@pytest.mark.parametrize("bench", ["redis"], indirect=True)
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "-1e308", "x", ""])
+@pytest.mark.parametrize("field", ["tokens", "at", "turn", "took"])
+async def test_no_number_that_other_hands_write_keeps_calls_from_being_made_for_ever(
+    bench: Bench, redis: RedisServer, field: str, value: str
+) -> None:
+    limit = Limit(rate=1, burst=5, concurrency=2)
+    redis.cli("HSET", "{polite.s}:bucket", field, value)
+    for _ in range(2):
+        answer = await take(bench, limit, fresh=9)
+        assert all(0 <= each <= 302_000 * MS for each in (answer.front, answer.end, answer.gap))
+        await bench.advance(300_000)
+    assert (await take(bench, limit, fresh=9)).fresh == 2
+
+
 async def test_what_is_owed_without_a_call_is_counted_too(bench: Bench) -> None:
     limit = Limit(rate=10, burst=2)
     ask = Ask(owed=1)

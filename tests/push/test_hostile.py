@@ -17,7 +17,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 import progrock
-from progrock import jobs, registry
+from progrock import jobs, registry, standing
 from progrock.delay import MemoryStore, StoreAway
 from progrock.exceptions import Invalid, NotFound
 from progrock.inbox import MemoryInbox, Report
@@ -260,7 +260,7 @@ async def test_a_thread_that_cannot_begin_is_begun_with_the_next_job(monkeypatch
 
 async def test_embedded_code_of_another_process_is_told_where_to_run() -> None:
     job = await sync_to_async(rows.insert)(rows.new_row("Import", owner=ME), lambda row: None)
-    await registry.store().schedule([jobs.entry_for(job, 0)])
+    await registry.store().schedule([standing.entry_for(job, 0)])
     assert (await says(str(job.pk), lambda snapshot: snapshot.misses)).message.endswith("run in the web process.")
 
 

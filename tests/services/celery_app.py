@@ -23,7 +23,7 @@ app.conf.update(
 
 def wait(gate: str) -> None:
     """Wait until the test opens a gate."""
-    with redis.Redis.from_url(URL) as client:
+    with redis.Redis.from_url(URL, socket_timeout=None) as client:
         assert client.blpop([gate], WAIT_MOST), f"expected gate {gate} to open"
 
 

@@ -143,7 +143,17 @@ async def test_a_state_that_is_not_known_is_taken_for_running(process: SynthProc
 
 @pytest.mark.parametrize(
     "params",
-    [{"tempo": "x"}, {"tempo": 10_000}, {"meter": "4/4"}, {"length": -1}, {"length": 1e9}, {"seed": -1}, {"colour": 1}],
+    [
+        {"tempo": "x"},
+        {"tempo": 10_000},
+        {"meter": "4/4"},
+        {"meter": "\ud800"},
+        {"length": -1},
+        {"length": 1e9},
+        {"seed": -1},
+        {"colour": 1},
+        {"\ud800": 1},
+    ],
 )
 def test_parameters_that_cannot_be_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(InvalidParams, match=r"^params: "):

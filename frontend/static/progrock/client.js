@@ -8,6 +8,7 @@ import { Journal } from './journal.js';
 import { Presence } from './presence.js';
 import { ProgRockError, Questions } from './questions.js';
 import { isObject, readSnapshot, supersedes } from './snapshot.js';
+import { below } from './socket.js';
 import { Tabs } from './tabs.js';
 
 export { ProgRockError };
@@ -106,10 +107,11 @@ export class ProgRock extends EventTarget {
     };
     const { locks = globalThis.navigator?.locks } = options;
     const name = options.who ?? who();
+    const surroundings = { ...options, who: name };
     this.#connection =
       locks && name
-        ? new Tabs(`progrock ${this.#endpoint.href} ${name}`, locks, this.#endpoint, listener, options)
-        : new Connection(this.#endpoint, listener, options);
+        ? new Tabs(`progrock ${this.#endpoint.href} ${name}`, locks, this.#endpoint, listener, surroundings)
+        : new Connection(this.#endpoint, listener, surroundings);
     this.#presence = new Presence({ away: (frozen) => this.#away(frozen), back: (online) => this.#back(online) }, HIDDEN);
     this.#questions = new Questions((frame) => this.#connection.send(frame), this.#now);
   }
@@ -162,9 +164,9 @@ export class ProgRock extends EventTarget {
    * @param {string} job
    */
   file(job) {
-    const url = new URL(`jobs/${encodeURIComponent(job)}/file`, this.#endpoint);
-    url.protocol = url.protocol.replace('ws', 'http');
-    return url.href;
+    const base = new URL(this.#endpoint);
+    base.protocol = base.protocol.replace('ws', 'http');
+    return below(`jobs/${encodeURIComponent(job)}/file`, base);
   }
 
   /**
@@ -187,7 +189,7 @@ export class ProgRock extends EventTarget {
   watch(job) {
     this.#wanted.set(job, (this.#wanted.get(job) ?? 0) + 1);
     const held = this.#held.get(job)?.snapshot;
-    if (!held || !(held.complete || this.#followed.has(job))) return this.#look(job);
+    if (!held || held.cut || !(held.complete || this.#followed.has(job))) return this.#look(job);
     // A list brings no lines.
     if ((this.#journals.get(job) ?? new Journal()).lacks(held)) this.#look(job).catch(ignore);
     return Promise.resolve(held);
@@ -406,6 +408,7 @@ export class ProgRock extends EventTarget {
     clearInterval(this.#pulse);
     if (this.#connection.state !== 'open') this.#questions.lost();
     this.dispatchEvent(new CustomEvent('state', { detail: this.connection }));
+    if (this.connection.reason === 'signed-out') this.dispatchEvent(new Event('signed-out'));
   }
 
   /** @param {Record<string, unknown>} frame */
@@ -455,9 +458,16 @@ export class ProgRock extends EventTarget {
   }
 
   /** @param {Record<string, unknown>} frame */
-  #refuse({ ref, code, message }) {
+  #refuse({ ref, code, message, job, channel }) {
     const question = this.#questions.get(ref);
     const error = new ProgRockError(String(code), String(message));
+    if (!question && code === 'not_found' && (job || channel)) {
+      // What we were told of until now is not for us any more.
+      if (this.#followed.delete(String(job)) || this.#channels.has(String(channel))) {
+        this.dispatchEvent(new CustomEvent('refused', { detail: { job, channel, code, message } }));
+      }
+      return;
+    }
     if (!question) return console.warn('ProgRock:', error);
     this.#questions.settle(question);
     question.reject(error);

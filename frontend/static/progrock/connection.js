@@ -6,7 +6,7 @@ import { poll, stream } from './http.js';
 import { socket } from './socket.js';
 
 /** @typedef {'connecting' | 'open' | 'closed'} ConnectionState open is after `hello` */
-/** @typedef {'' | 'session' | 'paused' | 'ended'} Reason why it is closed and does not come back by itself */
+/** @typedef {'' | 'signed-out' | 'paused' | 'ended'} Reason why it is closed and does not come back by itself */
 /** @typedef {Record<string, unknown>} Received a frame of the server's */
 
 /**
@@ -37,6 +37,7 @@ import { socket } from './socket.js';
  * @property {new (name: string) => BroadcastChannel} [BroadcastChannel]
  * @property {() => number} [random]
  * @property {() => number} [now] a clock that does not jump, in milliseconds
+ * @property {string} [who] a word for whom the page speaks for
  */
 
 /**
@@ -61,7 +62,7 @@ const BETTER = 60_000;
 const PACE = 80;
 /** Close codes by which the server, or a proxy before it, says to stay away for a while. */
 const AWAY = [1008, 1013, 4008, 4013, 4429];
-/** The close code by which the server says that the session ended. */
+/** The close code by which the server says that we are not who we were. */
 const SESSION = 4401;
 
 export class Connection {
@@ -78,6 +79,7 @@ export class Connection {
   /** @type {Link | null} that which is to */ #trial = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} until the next try, of any way or of a better one */ #timer;
   /** @type {import('./questions.js').Frame[]} */ #outbox = [];
+  /** Whether we were sent away, and are back to see who we are now. */ #returned = false;
   #budget = PACE;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #refill;
   #level = 0;
@@ -88,7 +90,7 @@ export class Connection {
 
   /** @param {URL} endpoint @param {Listener} listener @param {Surroundings} surroundings */
   constructor(endpoint, listener, surroundings) {
-    this.#endpoint = endpoint;
+    this.#endpoint = new URL(endpoint);
     this.#listener = listener;
     this.#surroundings = surroundings;
     this.#random = surroundings.random ?? Math.random;
@@ -181,10 +183,11 @@ export class Connection {
   #lost(link, { code = 0, wait = 0, mute = false, hung = false }) {
     const trial = link === this.#trial;
     if (!trial && link !== this.#link) return;
+    const stable = !trial && this.#now() - this.#opened >= STABLE;
     this.#end(link);
-    if (code === SESSION) return this.close('session');
+    if (code === SESSION) return this.#doubt(this.#returned && !stable);
     if (this.#link) return this.#hope();
-    if (!trial && this.#now() - this.#opened >= STABLE) this.#attempt = 0;
+    if (stable) this.#attempt = 0;
     if (AWAY.includes(code)) this.#attempt = Math.max(this.#attempt, 5);
     else if (trial || mute) this.#failed(link.level, trial, hung);
     // Something better was being tried: that goes on.
@@ -192,6 +195,15 @@ export class Connection {
     const pause = Math.max(wait, backoff(this.#attempt++, this.#random));
     this.#timer = setTimeout(() => this.connect(), pause);
     this.#become('closed', Date.now() + pause);
+  }
+
+  /** A new login may be there: look once, and from then on let the server compare. @param {boolean} again */
+  #doubt(again) {
+    this.close(again ? 'signed-out' : '');
+    this.#returned = !again;
+    const { who } = this.#surroundings;
+    if (who) this.#endpoint.searchParams.set('who', who);
+    if (!again) this.connect();
   }
 
   /** Which way next? @param {number} level @param {boolean} trial it never was open @param {boolean} hung */

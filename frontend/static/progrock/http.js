@@ -3,7 +3,7 @@
 
 import { spread } from './backoff.js';
 import { isObject } from './snapshot.js';
-import { parse } from './socket.js';
+import { below, parse } from './socket.js';
 
 /** @typedef {import('./connection.js').Received} Received */
 
@@ -45,6 +45,8 @@ function retryAfter({ headers }) {
 function http(endpoint, { heard, gone }, surroundings, Source) {
   const base = new URL(endpoint);
   base.protocol = base.protocol.replace('ws', 'http');
+  /** An address below, with what the endpoint's own query has: a share link. @param {string} path */
+  const at = (path) => below(path, base);
   const fetch = surroundings.fetch ?? globalThis.fetch.bind(globalThis);
   const over = new AbortController();
   /** @type {Map<string, unknown>} the jobs that are watched, and the cursor of each */
@@ -80,11 +82,12 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
    * The body of an answer; undefined if there is none, and that has been seen to.
    *
    * @param {string} path @param {RequestInit} [options] @param {unknown} [ref] the question that hears of a refusal
+   * @param {number} [fine] a status whose refusal is as good as an answer
    */
-  const call = async (path, options, ref) => {
+  const call = async (path, options, ref, fine) => {
     const signal = options?.signal ?? over.signal;
     try {
-      const response = await fetch(new URL(path, base).href, {
+      const response = await fetch(at(path), {
         cache: 'no-store',
         headers: { Accept: 'application/json' },
         ...options,
@@ -94,7 +97,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
       const body = headers.get('Content-Type')?.includes('json') ? parse(await response.text()) : null;
       if (signal.aborted) return;
       if (status === 401) return end({ code: 4401 });
-      if (ok && body) return body;
+      if ((ok || status === fine) && body) return body;
       // A refusal is an answer; that nobody could be asked is none.
       if (!ref || (status > 499 && !body)) return end({ wait: retryAfter(response) });
       const { code = 'bad_answer', detail = `The server answered ${status}.` } = body ?? {};
@@ -106,7 +109,8 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
 
   /** @param {string} type @param {unknown} [ref] */
   const prove = async (type, ref) => {
-    if (await call('jobs/?limit=1')) heard({ type, ref, quiet: Source ? 12_000 : 15_000 });
+    // Who may not list their jobs is known all the same.
+    if (await call('jobs/?limit=1', undefined, undefined, 404)) heard({ type, ref, quiet: Source ? 12_000 : 15_000 });
   };
 
   /** @param {string} path @param {import('./questions.js').Frame} frame @param {object} [wish] */
@@ -161,7 +165,8 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
       /** @type {unknown} */ let newer = false;
       for (const frame of Array.isArray(frames) ? frames : []) {
         const job = frame?.job;
-        const refs = frame?.type === 'jobs' ? list : asking.get(job);
+        // An error that is about no job is about the list.
+        const refs = frame?.type === 'jobs' || (frame?.type === 'error' && !job) ? list : asking.get(job);
         asking.delete(job);
         const cursor = held.get(job);
         newer ||= cursor && watched.get(job) === cursor && frame.seq > Number(cursor);
@@ -193,7 +198,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
 
   /** @param {new (url: string) => EventSource} Source */
   const open = (Source) => {
-    const source = new Source(new URL(updates(watched.keys(), listing) + hears(), base).href);
+    const source = new Source(at(updates(watched.keys(), listing) + hears()));
     const limit = setTimeout(() => mute && end({ mute }), FIRST);
     let spoke = false;
     source.onmessage = ({ data }) => {
@@ -202,6 +207,7 @@ function http(endpoint, { heard, gone }, surroundings, Source) {
       missed = 0;
       take(parse(data));
     };
+    source.addEventListener('signed-out', () => end({ code: 4401 }));
     source.onerror = () => {
       if (!spoke) return end({ mute });
       // The server ends a stream now and then.

@@ -29,6 +29,7 @@ export class ProgRockJobsElement extends HTMLElement {
     const { signal } = this.#listening;
     client.addEventListener('snapshot', this.#onSnapshot, { signal });
     client.addEventListener('jobs', this.#onJobs, { signal });
+    client.addEventListener('signed-out', () => (this.#refused.textContent = say('You are signed out.')), { signal });
     client.list().catch((error) => {
       this.#refused.textContent = `${say('That did not work')}. ${error.message}`;
     });

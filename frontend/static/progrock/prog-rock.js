@@ -286,18 +286,19 @@ export class ProgRockElement extends HTMLElement {
   #render = () => {
     const client = this.#client;
     const snapshot = this.#shown;
+    const out = client?.connection.reason === 'signed-out' && 'signed-out';
     if (!client || !snapshot) {
       // Nothing is known: the page's own words stay, unless the server refuses to say more.
       for (const name of STATE) this.removeAttribute(name);
       this.#base.hidden = true;
       this.#fallback.hidden = false;
-      put(this.#refused, this.#refusal);
+      put(this.#refused, out ? say('You are signed out.') : this.#refusal);
       return;
     }
     const held = client.last(this.#job);
     const { since, told } = held ?? { since: performance.now() - this.#came, told: 0 };
     // Before the first try failed, nothing is lost.
-    const connected = client.connection.state === 'open' || (!held && client.connection.again === null);
+    const connected = out || client.connection.state === 'open' || (!held && client.connection.again === null);
     const { state, progress, complete, percent, title, misses, attempt, file, can_retry } = snapshot;
     const odd = condition(snapshot, since, connected, told);
     // An estimate from before the trouble would be a promise.
@@ -335,7 +336,7 @@ export class ProgRockElement extends HTMLElement {
     this.#file.type = file ?? '';
     this.#file.ariaLabel = `${say('Open the file')}: ${title}`;
 
-    const offer = !complete ? 'cancel' : state === 'succeeded' || !can_retry ? '' : 'retry';
+    const offer = this.hasAttribute('readonly') ? '' : !complete ? 'cancel' : state === 'succeeded' || !can_retry ? '' : 'retry';
     if (offer !== this.#offer) {
       // It must not take the keyboard's place on the page with it, nor be pressed by a key that is held down.
       if (this.shadowRoot?.activeElement === this.#button) this.#base.focus();
@@ -350,7 +351,7 @@ export class ProgRockElement extends HTMLElement {
     this.#button.hidden = !offer;
     this.#button.ariaDisabled = String(this.#asking || this.#fresh || state === 'cancelling');
     const words = offer === 'retry' ? say('Retry') : say('Cancel');
-    put(this.#button, this.#asking && !connected ? say('{action} once connected', { action: words }) : words);
+    put(this.#button, this.#asking && connected !== true ? say('{action} once connected', { action: words }) : words);
     this.#button.ariaLabel = `${this.#button.textContent}: ${title}`;
   };
 }

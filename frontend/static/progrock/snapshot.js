@@ -45,6 +45,7 @@ export function readSnapshot(value) {
     left: amount(value.left),
     file: text(value.file) || null,
     result: value.result ?? null,
+    ...(value.cut === true && { cut: true }),
     error: isObject(error) ? { code: text(error.code), message: text(error.message) } : null,
     created,
     at: amount(value.at) ?? created,
@@ -57,12 +58,14 @@ export function readSnapshot(value) {
     parent: text(value.parent) || null,
     can_retry: value.can_retry !== false,
     lines: Math.floor(amount(value.lines) ?? 0),
+    version: Math.floor(amount(value.version) ?? 1),
   });
 }
 
 /**
- * Whether `incoming` takes the place of `held`: a complete snapshot is final, an answer replaces, unless it
- * is of before the first step (or the first since the server's restart), an update must be newer.
+ * Whether `incoming` takes the place of `held`: a complete snapshot is final (but for the result that a list had cut),
+ * an answer replaces, unless it is of before the first step (or the first since the server's restart), an update must
+ * be newer.
  *
  * @param {Snapshot | undefined} held
  * @param {Snapshot} incoming
@@ -70,6 +73,6 @@ export function readSnapshot(value) {
  */
 export function supersedes(held, incoming, answer) {
   if (!held) return true;
-  if (held.complete) return false;
+  if (held.complete) return held.cut === true && !incoming.cut;
   return incoming.seq > held.seq || (answer && (incoming.seq > 0 || held.seq === 0));
 }

@@ -21,6 +21,18 @@ export function parse(text) {
 }
 
 /**
+ * Where something below an endpoint is, with what the endpoint's own query has: the token of a share link.
+ *
+ * @param {string} path
+ * @param {URL} endpoint
+ */
+export function below(path, endpoint) {
+  const url = new URL(path, endpoint);
+  for (const [name, value] of endpoint.searchParams) url.searchParams.append(name, value);
+  return url.href;
+}
+
+/**
  * @param {URL} endpoint
  * @param {import('./connection.js').Told} told
  * @param {import('./connection.js').Surroundings} surroundings

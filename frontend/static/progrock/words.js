@@ -2,7 +2,7 @@
 // What to tell a person about a snapshot, in the language of the page: how it stands, how long ago, how much longer.
 
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
-/** @typedef {'' | 'stalled' | 'quiet' | 'retrying' | 'late' | 'disconnected'} Condition */
+/** @typedef {'' | 'stalled' | 'quiet' | 'retrying' | 'late' | 'disconnected' | 'signed-out'} Condition */
 
 /** An answer older than this is worth a word. */
 export const QUIET_AFTER = 5_000;
@@ -126,12 +126,13 @@ export function lateness({ at, due }, since) {
  *
  * @param {Snapshot} snapshot
  * @param {number} since
- * @param {boolean} connected
+ * @param {boolean | 'signed-out'} connected
  * @param {number} [told] the `since` of the server's last word on it: who slept does not know who is late
  * @returns {Condition}
  */
 export function condition(snapshot, since, connected, told = 0) {
   if (snapshot.complete) return '';
+  if (connected === 'signed-out') return connected;
   if (!connected) return 'disconnected';
   if (lateness(snapshot, told) > LATE_AFTER) return 'late';
   if (snapshot.misses > 0) return 'retrying';
@@ -146,7 +147,7 @@ export function condition(snapshot, since, connected, told = 0) {
  *
  * @param {Snapshot} snapshot
  * @param {number} since
- * @param {boolean} connected
+ * @param {boolean | 'signed-out'} connected
  * @param {number} [told] as above
  */
 export function status(snapshot, since, connected, told) {
@@ -155,6 +156,8 @@ export function status(snapshot, since, connected, told) {
   switch (condition(snapshot, since, connected, told)) {
     case 'disconnected':
       return say('Connection lost. This is how it stood.');
+    case 'signed-out':
+      return say('You are signed out. This is how it stood.');
     case 'late':
       return say('Waiting for our turn to look, {time} late. The delay is on our side.', {
         time: duration(lateness(snapshot, since)),

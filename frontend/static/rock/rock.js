@@ -154,9 +154,9 @@ client.addEventListener('snapshot', (event) => show(/** @type {CustomEvent<Snaps
 // The connection
 
 function tellConnection() {
-  const { state, again } = client.connection;
+  const { state, again, reason } = client.connection;
   connection.dataset.state = state;
-  const words = { open: 'Connected', connecting: 'Connecting', closed: 'Disconnected' }[state];
+  const words = reason === 'signed-out' ? 'Signed out' : { open: 'Connected', connecting: 'Connecting', closed: 'Disconnected' }[state];
   // Only a change is news to a screen reader; the countdown is not.
   if (connectionWords.textContent !== words) connectionWords.textContent = words;
   const wait = again === null ? 0 : again - Date.now();
@@ -174,6 +174,8 @@ setInterval(() => {
 
 client.list().then(
   (jobs) => {
+    // If the toasts have asked before, nobody is told of them again.
+    jobs.forEach(show);
     empty.hidden = jobs.length + tracks.size > 0;
   },
   (error) => {

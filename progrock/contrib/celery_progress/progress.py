@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ... import jobs, registry
+from ... import registry
+from ...caller import Caller
 from ...delay import StoreAway
 from ...inbox import Said
 from ...protocol import Snapshot, State
@@ -15,29 +16,29 @@ from ..celery_words import IGNORED, retry_of
 _FULL = {"pending": False, "current": 100, "total": 100, "percent": 100}
 
 
-async def progress_of(task: str, owner: str) -> dict[str, Any]:
+async def progress_of(task: str, caller: Caller) -> dict[str, Any]:
     """Return how a task stands.
 
     :param task: its id.
-    :param owner: whoever asks.
+    :param caller: who asks.
     :returns: what celery_progress.js takes: `state`, `complete`, `success`, `progress`, and `result` at the end.
     :raises NotFound: if no job is tracked under this id, or it is somebody else's.
     :raises Unavailable: if the database is away.
     """
-    snapshot = await jobs.aget(id_of(task), owner=owner)
+    snapshot = await caller.get(id_of(task))
     of_interest = not snapshot.complete or snapshot.state is State.CANCELLED
     (said,) = await _said([snapshot.job]) if of_interest else [Said()]
     return told(snapshot, said)
 
 
-async def group_progress_of(tasks: Sequence[str], owner: str) -> dict[str, Any]:
+async def group_progress_of(tasks: Sequence[str], caller: Caller) -> dict[str, Any]:
     """Return how the tasks of a group stand together.
 
     :param tasks: their ids, at least one.
     :raises NotFound: if one of them is not tracked, or somebody else's.
     :raises Unavailable: if the database is away.
     """
-    snapshots = await jobs.aget_all([id_of(task) for task in tasks], owner=owner)
+    snapshots = await caller.get_all([id_of(task) for task in tasks])
     parts = list(map(told, snapshots, await _said([each.job for each in snapshots])))
     total = sum(each["progress"]["total"] for each in parts)
     current = sum(each["progress"]["current"] for each in parts)

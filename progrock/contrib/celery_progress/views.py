@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from weakref import WeakKeyDictionary
-
 import msgspec
 from celery.result import GroupResult
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from ...delay.loops import PerLoop
 from ...exceptions import NotFound, TooMany, Unavailable
 from ...http import asked
 from ...http.route import route
@@ -22,17 +20,15 @@ GROUP_MOST = 500
 _WITHIN = 5_000
 """Milliseconds that Celery's result backend has to say who is in a group."""
 
-_backends: WeakKeyDictionary[asyncio.AbstractEventLoop, Threads[None]] = WeakKeyDictionary()
-
 
 async def progress(request: HttpRequest, task_id: str) -> HttpResponseBase:
     """Tell how a task of the caller's stands."""
-    return _json(await progress_of(task_id, await asked.owner(request)))
+    return _json(await progress_of(task_id, await asked.caller(request)))
 
 
 async def group_progress(request: HttpRequest, group_id: str) -> HttpResponseBase:
     """Tell how a group of tasks stands, all of which are the caller's."""
-    owner = await asked.owner(request)
+    caller = await asked.caller(request)
     tasks = await _backend().call(lambda _: _tasks_of(group_id))
     if isinstance(tasks, Miss):
         raise Unavailable(f"Expected a result backend that knows groups: {tasks.message}")
@@ -40,7 +36,7 @@ async def group_progress(request: HttpRequest, group_id: str) -> HttpResponseBas
         raise NotFound(f"Expected the id of a group that was saved, got {group_id}.")
     if len(tasks) > GROUP_MOST:
         raise TooMany(f"Expected a group of at most {GROUP_MOST} tasks, got {len(tasks)}.")
-    return _json(await group_progress_of(tasks, owner))
+    return _json(await group_progress_of(tasks, caller))
 
 
 def _tasks_of(group: str) -> list[str]:
@@ -48,13 +44,11 @@ def _tasks_of(group: str) -> list[str]:
     return [each.id for each in restored.children or ()] if restored else []
 
 
+@PerLoop
 def _backend() -> Threads[None]:
     """Return what asks Celery's result backend, which blocks."""
     nothing = lambda *_: None  # noqa: E731 (Celery has links of its own)
-    loop = asyncio.get_running_loop()
-    if loop not in _backends:
-        _backends[loop] = Threads("Celery's result backend", nothing, nothing, nothing, most=4, timeout=_WITHIN)
-    return _backends[loop]
+    return Threads("Celery's result backend", nothing, nothing, nothing, most=4, timeout=_WITHIN)
 
 
 def _json(told: object) -> HttpResponse:

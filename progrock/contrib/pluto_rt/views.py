@@ -6,8 +6,9 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
 
-from ... import jobs
+from ...caller import Caller
 from ...exceptions import NotFound
 from ...fragments import FragmentsView, Rows
 from ...fragments.rows import Mode
@@ -15,6 +16,7 @@ from ...fragments.view import STOP
 from ...http import asked
 from ...protocol import Line
 from ...push import acreate
+from ...push.rows import SERVICE
 from .ops import job_of
 
 COUNT_MOST = 1_000
@@ -35,46 +37,49 @@ class _QueueView(FragmentsView):
         :param parts: of the address: `queue_name` and `item_template`.
         """
         name = parts["queue_name"]
-        owner, job = await asked.new_owner(request), job_of(name)
+        caller, job = await asked.new_caller(request), job_of(name)
         try:
-            await jobs.aget(job, owner=owner)
+            await caller.get(job)
         except NotFound as refusal:
             # Perhaps the first who comes, from the page that was made for this queue: it is theirs from now on.
+            if not await caller.may("start", SERVICE):
+                raise
             try:
-                await acreate(name, owner=owner, job=job)
+                await acreate(name, owner=caller.owner, job=job)
             except NotFound:
                 raise refusal from None
         shown = Rows(parts["item_template"], _MODES.get(request.GET.get("mode", ""), "append"))
-        return await self.answered(request, owner, job, shown)
+        return await self.answered(request, caller, job, shown)
 
-    async def answered(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponseBase:
+    async def answered(self, request: HttpRequest, caller: Caller, job: str, shown: Rows) -> HttpResponseBase:
         """Answer, now that it is known whose it is."""
         raise NotImplementedError
 
 
 class _SSE(_QueueView):
-    async def answered(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponseBase:
+    async def answered(self, request: HttpRequest, caller: Caller, job: str, shown: Rows) -> HttpResponseBase:
         # Only templates of ours know what to do with all rows at once.
-        return await self.stream(request, owner, job, shown, together=asked.flag(request, "reset"))
+        return await self.stream(request, caller, job, shown, together=asked.flag(request, "reset"))
 
 
 class _Polling(_QueueView):
-    async def answered(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponseBase:
+    async def answered(self, request: HttpRequest, caller: Caller, job: str, shown: Rows) -> HttpResponseBase:
         # Templates of ours have a cursor.
         answer = self.poll if "after" in request.GET else self._counted
-        return await answer(request, owner, job, shown)
+        return await answer(request, caller, job, shown)
 
-    async def _counted(self, request: HttpRequest, owner: str, job: str, shown: Rows) -> HttpResponse:
+    async def _counted(self, request: HttpRequest, caller: Caller, job: str, shown: Rows) -> HttpResponse:
         """Answer who counts the rows in the page: with the items from `index` to `index + count`."""
         index = asked.number(request, "index", 0, 10**9) or 0
         count = asked.number(request, "count", 0, COUNT_MOST) if request.GET.get("count") else None
-        snapshot = await jobs.aget(job, owner=owner)
-        lines = [line for line in await jobs.ajournal(job, owner=owner) if line.n > index]
+        snapshot = await caller.get(job)
+        lines = [line for line in await caller.journal(job) if line.n > index]
         some = lines[-1:] if shown.mode == "replace" else lines[: (5 if count is None else count) + 1]
         over = snapshot.complete and some[-1:] == lines[-1:]
         made = await self.rendered(shown, job, some)
         return HttpResponse(shown.together(made), status=STOP if over else 200 if made else 204)
 
 
-sse = _SSE.as_view()
-polling = _Polling.as_view()
+# A POST is refused by us in any case: Django would log its path, where the signed name of a queue is.
+sse = csrf_exempt(_SSE.as_view())
+polling = csrf_exempt(_Polling.as_view())

@@ -29,8 +29,9 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[3])) do
     else
         local due = time + delay
         if heads[channel] == nil then
-            heads[channel] = head(channel) or math.huge
+            -- Known before it is looked at: should it be of the wrong type, mend.lua must find it.
             call('SADD', channels, channel)
+            heads[channel] = head(channel) or math.huge
         end
         call('HSET', entries, key, ARGV[3 + i])
         call('ZADD', at(channel), due, key)

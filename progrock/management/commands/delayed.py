@@ -70,7 +70,7 @@ class Command(BaseCommand):
     async def _dead(self, store: DelayStore, *, limit: int, json: bool, **options: Any) -> None:
         for entry in await store.dead(limit):
             # ascii(): a key may be anything that somebody wrote into Redis.
-            line = f"{entry.key!a} of {entry.channel}, after {entry.attempt} attempts: {entry.reason!a}"
+            line = f"{entry.key!a} of {_plain(entry.channel)}, after {entry.attempt} attempts: {entry.reason!a}"
             self.stdout.write(_json(entry) if json else line)
 
     async def _retry(self, store: DelayStore, **options: Any) -> None:
@@ -79,7 +79,7 @@ class Command(BaseCommand):
 
     async def _drop(self, store: DelayStore, **options: Any) -> None:
         keys = await self._keys(store, **options)
-        self.stdout.write(f"{await store.remove(keys)} of {len(keys)} entries are forgotten.")
+        self.stdout.write(f"{await store.bury(keys)} of {len(keys)} entries are forgotten.")
 
     async def _keys(self, store: DelayStore, *, keys: list[str], all: bool, **options: Any) -> list[str]:  # noqa: A002
         """Return the keys that were asked for, of dead entries only: the others are at work."""
@@ -100,7 +100,8 @@ def _json(value: object) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.encode("ascii", errors="backslashreplace").decode()
+    # A terminal does what control characters say.
+    return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
 
 
 def _in_words(status: Status) -> str:

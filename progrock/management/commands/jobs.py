@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from progrock import jobs
+from progrock import jobs, standing
 from progrock.exceptions import Invalid, NotFound
 from progrock.management import asked, outcome
 from progrock.management.follow import feed_of, follow, follow_all
@@ -113,7 +113,7 @@ async def _found(ids: list[str], owner: str | None, limit: int) -> list[tuple[st
     :param owner: None is everybody.
     :raises NotFound: if there is no such job as one of them, or it is somebody else's.
     """
-    keys = list(dict.fromkeys(map(jobs.key_of, ids)))
+    keys = list(dict.fromkeys(map(standing.key_of, ids)))
     rows = primary() if owner is None else primary().filter(owner=owner)
     rows = rows.filter(pk__in=keys) if keys else rows.filter(parent__isnull=True).order_by("-created", "-id")[:limit]
     with jobs.available():

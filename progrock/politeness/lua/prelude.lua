@@ -15,6 +15,12 @@ local function now()
     return host[1] * 1000000 + host[2]
 end
 
+-- A field of the bucket, or something else where other hands have written what is no number, which "nan" is not either.
+local function number(text, otherwise)
+    local said = tonumber(text or otherwise)
+    return said and said == said and said or otherwise
+end
+
 -- What a command says of a key; where other hands have put something else there, what it says when that is gone.
 local function kept_at(command, key, ...)
     local answer = redis.pcall(command, key, ...)

@@ -19,8 +19,8 @@ local finished, spent = ask[6], ask[7]
 local time = now()
 
 local kept = kept_at('HMGET', bucket, 'tokens', 'at', 'turn', 'took')
-local tokens, at = tonumber(kept[1] or burst) or burst, tonumber(kept[2] or time) or time
-local turn, took = tonumber(kept[3] or time) or time, tonumber(kept[4] or 0) or 0
+local tokens, at = number(kept[1], burst), number(kept[2], time)
+local turn, took = number(kept[3], time), math.max(0, math.min(hold, number(kept[4], 0)))
 if time < at then
     turn = turn + time - at -- a clock that steps back takes promises along
 end

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
 from config.asgi import application as project
@@ -35,6 +33,6 @@ application = ProtocolTypeRouter(
     {
         "http": project,
         "lifespan": project,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(_routes)),
+        "websocket": routing.guarded(_routes),
     }
 )

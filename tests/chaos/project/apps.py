@@ -32,7 +32,7 @@ class ChaosConfig(AppConfig):
         cast("dict[str, Any]", Scheduler.__init__.__kwdefaults__)["hand_off"] = HAND_OFF
         reconcile.EVERY, reconcile.FULL_EVERY = SWEEP, FULL_SWEEP
         protocol.QUIET = QUIET
-        receiver.Bucket = _Wide  # type: ignore[assignment, misc]
+        receiver.Bucket = _Wide  # type: ignore[assignment, attr-defined]
         registry.RedisStore = ChaosStore  # type: ignore[attr-defined]
         signals.finished.connect(_finished, dispatch_uid="chaos")
         points.place()

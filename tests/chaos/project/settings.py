@@ -41,6 +41,7 @@ _PLAIN = {**_SYNTH, "BACKEND": "tests.chaos.project.services.PlainSynth"}
 _MINE: Any = {
     "STORE": os.environ["REDIS_URL"],
     "MAX_UNFINISHED": 10_000,
+    "MAX_STARTS_PER_MINUTE": None,
     "SERVICES": {"synth": _SYNTH, "plain": _PLAIN},
     "DEFAULT_SERVICE": "synth",
 }

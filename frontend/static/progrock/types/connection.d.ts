@@ -21,7 +21,7 @@ export type ConnectionState = "connecting" | "open" | "closed";
 /**
  * why it is closed and does not come back by itself
  */
-export type Reason = "" | "session" | "paused" | "ended";
+export type Reason = "" | "signed-out" | "paused" | "ended";
 /**
  * a frame of the server's
  */
@@ -70,6 +70,10 @@ export type Surroundings = {
      * a clock that does not jump, in milliseconds
      */
     now?: (() => number) | undefined;
+    /**
+     * a word for whom the page speaks for
+     */
+    who?: string | undefined;
 };
 /**
  * Who is told.

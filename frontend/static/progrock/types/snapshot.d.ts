@@ -5,19 +5,6 @@
  * @param {unknown} value
  */
 export function readSnapshot(value: unknown): Readonly<{
-    job: string;
-    seq: number;
-    service: string;
-    title: string;
-    state: State;
-    progress: number;
-    complete: boolean;
-    percent: number | null;
-    message: string;
-    misses: number;
-    left: number | null;
-    file: string | null;
-    result: {} | null;
     error: {
         code: string;
         message: string;
@@ -33,10 +20,26 @@ export function readSnapshot(value: unknown): Readonly<{
     parent: string | null;
     can_retry: boolean;
     lines: number;
+    version: number;
+    cut?: true | undefined;
+    job: string;
+    seq: number;
+    service: string;
+    title: string;
+    state: State;
+    progress: number;
+    complete: boolean;
+    percent: number | null;
+    message: string;
+    misses: number;
+    left: number | null;
+    file: string | null;
+    result: {} | null;
 }> | null;
 /**
- * Whether `incoming` takes the place of `held`: a complete snapshot is final, an answer replaces, unless it
- * is of before the first step (or the first since the server's restart), an update must be newer.
+ * Whether `incoming` takes the place of `held`: a complete snapshot is final (but for the result that a list had cut),
+ * an answer replaces, unless it is of before the first step (or the first since the server's restart), an update must
+ * be newer.
  *
  * @param {Snapshot | undefined} held
  * @param {Snapshot} incoming

@@ -6,6 +6,13 @@
  */
 export function parse(text: unknown): Record<string, unknown>;
 /**
+ * Where something below an endpoint is, with what the endpoint's own query has: the token of a share link.
+ *
+ * @param {string} path
+ * @param {URL} endpoint
+ */
+export function below(path: string, endpoint: URL): string;
+/**
  * @param {URL} endpoint
  * @param {import('./connection.js').Told} told
  * @param {import('./connection.js').Surroundings} surroundings

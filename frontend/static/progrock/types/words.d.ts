@@ -32,20 +32,20 @@ export function lateness({ at, due }: Snapshot, since: number): number;
  *
  * @param {Snapshot} snapshot
  * @param {number} since
- * @param {boolean} connected
+ * @param {boolean | 'signed-out'} connected
  * @param {number} [told] the `since` of the server's last word on it: who slept does not know who is late
  * @returns {Condition}
  */
-export function condition(snapshot: Snapshot, since: number, connected: boolean, told?: number): Condition;
+export function condition(snapshot: Snapshot, since: number, connected: boolean | "signed-out", told?: number): Condition;
 /**
  * One line on how the job stands.
  *
  * @param {Snapshot} snapshot
  * @param {number} since
- * @param {boolean} connected
+ * @param {boolean | 'signed-out'} connected
  * @param {number} [told] as above
  */
-export function status(snapshot: Snapshot, since: number, connected: boolean, told?: number): string;
+export function status(snapshot: Snapshot, since: number, connected: boolean | "signed-out", told?: number): string;
 /**
  * What the service says, in its own words: why it failed, or what is going on.
  *
@@ -60,7 +60,7 @@ export function message({ state, error, message: said }: Snapshot): string;
  */
 export function announcement(before: Snapshot | null, now: Snapshot): string;
 /** @typedef {import('./snapshot.js').Snapshot} Snapshot */
-/** @typedef {'' | 'stalled' | 'quiet' | 'retrying' | 'late' | 'disconnected'} Condition */
+/** @typedef {'' | 'stalled' | 'quiet' | 'retrying' | 'late' | 'disconnected' | 'signed-out'} Condition */
 /** An answer older than this is worth a word. */
 export const QUIET_AFTER: 5000;
 /** A look takes ten seconds at most. One that is later has not begun: the delay is ours. */
@@ -71,4 +71,4 @@ export const STATES: Record<Snapshot["state"], string>;
 export function join(...words: unknown[]): string;
 export function percent(progress: number): string;
 export type Snapshot = import("./snapshot.js").Snapshot;
-export type Condition = "" | "stalled" | "quiet" | "retrying" | "late" | "disconnected";
+export type Condition = "" | "stalled" | "quiet" | "retrying" | "late" | "disconnected" | "signed-out";
