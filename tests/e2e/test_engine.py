@@ -145,10 +145,11 @@ def test_without_debug_the_page_has_its_files_and_its_key_is_in_one(synth: Synth
     key = folder / "key"
     server = ServerProcess(synth.url, folder, command=command)
     server.environment |= {"DEBUG": "", "SECRET_KEY": "", "SECRET_KEY_FILE": str(key), "ALLOWED_HOSTS": "127.0.0.1"}
+    server.environment["HTTPS"] = "0"
     key.touch()
     with pytest.raises(subprocess.CalledProcessError) as refused:
         server.manage("check")
-    assert refused.value.stderr.endswith("or DEBUG=1, to try it out), got none.\n")
+    assert refused.value.stderr.endswith(f"SECRET_KEY_FILE names to say something, got '{key}', empty.\n")
     key.write_text("a key\n")
     with server:
         with urllib.request.urlopen(server.url) as page:
