@@ -9,6 +9,7 @@
 # make bench-services                 JOBS=1000 EVERY_MS=1000 SECONDS=20 WAYS="single batch" PEERS=1
 # make chaos  kill, freeze and starve all parts of a site        JOBS=200 REPEAT=20 STRIKES=5 FREEZE=6 SEED= ONLY="names of faults"
 #             and show that the run can fail                     SABOTAGE=1
+# make load   1,000 clients at docker compose up, containers killed and replaced   MINUTES=10 SOCKETS=1000 JOBS=2000 LOAD="more options"
 # make lock   renew requirements/ and package-lock.json
 # make words  bring the catalogues of all languages up to date, and compile them
 # make remotes  install the services of others that the tests run
@@ -21,7 +22,7 @@ BIN := .venv/bin
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 export PORT HOST
 
-.PHONY: rock test test-waiting test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos lock lint words chromium redis postgres nginx remotes clean
+.PHONY: rock test test-waiting test-processes test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos load lock lint words chromium redis postgres nginx remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
@@ -32,21 +33,25 @@ test: .venv/test.installed node_modules/.package-lock.json chromium redis postgr
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j3 -Otarget test-waiting test-browser test-rest
+	@$(MAKE) --no-print-directory -j4 -Otarget test-waiting test-processes test-browser test-rest
 endif
 
-# Three at a time: with more, two processors are so busy that what is promised within a second is late. Those of the first
-# wait most of their time, for processes that start, die and come back; those of the second for what a person waits for.
-WAITING := tests/chaos tests/faults tests/test_postgresql.py tests/push tests/contrib
-PROGRAMS := $(patsubst %,tests/e2e/test_%.py,front_an_http_service http openapi tutorial_track)
+# Four at a time: with more, two processors are so busy that what is promised within a second is late. Those of the first
+# wait most of their time, for processes that start, die and come back; those of the third for what a person waits for.
+WAITING := tests/chaos tests/faults
+PROCESSES := tests/test_postgresql.py tests/upgrade tests/push tests/contrib tests/remotes tests/benchmarks \
+	$(patsubst %,tests/e2e/test_%.py,engine front_an_http_service http openapi tutorial_track)
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 
+test-processes:
+	$(BIN)/python -m pytest $(PROCESSES)
+
 test-browser:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROGRAMS)) tests/e2e
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROCESSES)) tests/e2e
 
 test-rest:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) $(filter-out $(PROGRAMS),$(wildcard tests/e2e/test_*.py)))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) $(PROCESSES) tests/e2e)
 
 lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff check .
@@ -72,6 +77,11 @@ bench-services: .venv/test.installed redis
 
 chaos: .venv/test.installed redis postgres
 	@$(BIN)/python -m tests.chaos $(if $(filter 1,$(SABOTAGE)),--sabotage)
+
+# The site is to run already: export SYNTH_INTERVAL=2000 MAX_STARTS_PER_MINUTE=240; docker compose up -d --build
+load: .venv/test.installed
+	@$(BIN)/python -m tests.load --compose . --report docs/explanation/load-run.md \
+		$(foreach name,MINUTES SOCKETS JOBS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name)))) $(LOAD)
 
 bench: .venv/test.installed
 	@$(BIN)/python -m tests.benchmarks.embedded
