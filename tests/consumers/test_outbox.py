@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from progrock import jobs, outbox, post, registry, sending
-from progrock.delay import Again, Done, Lease
+from progrock.delay import Again, Done, Lease, NewEntry
 from progrock.exceptions import Invalid
 from progrock.models import Delivery, Job
 from progrock.outbox import Outbox, back_off
@@ -517,11 +518,13 @@ async def test_a_job_that_nobody_is_told_of_costs_no_more(remote: Remote, monkey
 
 
 async def a_delivery(url: str, **fields: Any) -> Delivery:
-    now = timezone.now()
+    """Make one that only the test sends: it has an entry, far away, so that the reconciler does not make one."""
+    now, name = timezone.now(), uuid.uuid4()
+    await registry.store().schedule([NewEntry(str(name), registry.CHANNEL, b"", 3_600_000)])
     over: dict[str, Any] = {"state": "succeeded", "started": now, "finished": now, "tell": [{"webhook": url}]}
     job = await Job.objects.acreate(service="scripted", owner="me", created=now, changed=now, **over)
     return await Delivery.objects.acreate(
-        job=job, kind="webhook", target=url, **{"created": now, "until": now + FAR, **fields}
+        pk=name, job=job, kind="webhook", target=url, **{"created": now, "until": now + FAR, **fields}
     )
 
 
