@@ -22,25 +22,27 @@ BIN := .venv/bin
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm
 export PORT HOST
 
-.PHONY: rock test test-waiting test-processes test-browser test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos load lock lint words chromium redis postgres nginx remotes clean
+.PHONY: rock test test-frontend test-waiting test-processes test-browser test-pages test-rest bench bench-delay bench-fanout bench-jobs bench-services bench-track chaos load lock lint words programs chromium redis postgres nginx remotes clean
 .DELETE_ON_ERROR:
 
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
-test: .venv/test.installed node_modules/.package-lock.json chromium redis postgres nginx remotes lint
-	$(NPM) --silent test
+# What is installed and checked keeps one processor busy each.
+test:
+	@$(MAKE) --no-print-directory -j4 -Otarget programs remotes lint test-frontend
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j4 -Otarget test-waiting test-processes test-browser test-rest
+	@$(MAKE) --no-print-directory -j5 -Otarget test-waiting test-processes test-browser test-pages test-rest
 endif
 
-# Four at a time: with more, two processors are so busy that what is promised within a second is late. Those of the first
-# wait most of their time, for processes that start, die and come back; those of the third for what a person waits for.
-WAITING := tests/chaos tests/faults
-PROCESSES := tests/test_postgresql.py tests/upgrade tests/push tests/contrib tests/remotes tests/benchmarks \
+# Five at a time, on two processors: all of them wait most of their time, those of the first for processes that start, die
+# and come back, those of the third and the fourth for what a person waits for.
+WAITING := tests/chaos tests/faults tests/upgrade
+PROCESSES := tests/test_postgresql.py tests/push tests/contrib tests/remotes tests/benchmarks \
 	$(patsubst %,tests/e2e/test_%.py,engine front_an_http_service http openapi tutorial_track)
+BROWSER := tests/e2e/test_browser.py tests/e2e/test_fallback.py
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 
@@ -48,10 +50,16 @@ test-processes:
 	$(BIN)/python -m pytest $(PROCESSES)
 
 test-browser:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROCESSES)) tests/e2e
+	$(BIN)/python -m pytest $(BROWSER)
+
+test-pages:
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROCESSES) $(BROWSER)) tests/e2e
 
 test-rest:
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) $(PROCESSES) tests/e2e)
+
+test-frontend: node_modules/.package-lock.json
+	$(NPM) --silent test
 
 lint: .venv/test.installed node_modules/.package-lock.json
 	$(BIN)/ruff check .
@@ -131,6 +139,10 @@ node_modules/.package-lock.json: package-lock.json .venv/test.installed
 	@echo "Installing the JavaScript type checker"
 	@$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
+
+# One after the other: there is one package manager.
+programs:
+	@for each in chromium redis postgres nginx; do $(MAKE) --no-print-directory $$each || exit 1; done
 
 chromium:
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
