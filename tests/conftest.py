@@ -8,8 +8,11 @@ from functools import cache
 
 import pytest
 from asgiref.sync import SyncToAsync
+from asgiref.testing import ApplicationCommunicator
 from channels.layers import channel_layers
+from channels.testing import WebsocketCommunicator
 from django.db import connections
+from hypothesis import settings as examples
 from msgspec.structs import replace
 from pytest_django import DjangoDbBlocker
 
@@ -17,6 +20,22 @@ from progrock import history, quota, registry
 from progrock.delay import trouble
 from tests.redis import RedisServer
 from tests.until import until as until
+
+# How long one example takes says nothing while the machine does much else.
+examples.register_profile("busy", deadline=None)
+examples.load_profile("busy")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient() -> Iterator[None]:
+    """Wait ten seconds for what an application answers: the one of Channels is soon over on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "receive_from", "receive_json_from"):
+            patch.setattr(getattr(WebsocketCommunicator, name), "__defaults__", (10,))
+        patch.setattr(WebsocketCommunicator.disconnect, "__defaults__", (1000, 10))
+        for name in ("wait", "receive_output"):
+            patch.setattr(getattr(ApplicationCommunicator, name), "__defaults__", (10,))
+        yield
 
 
 @pytest.fixture(autouse=True)

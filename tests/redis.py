@@ -199,7 +199,7 @@ class RedisSentinel:
 
 def _node() -> RedisServer:
     # The port of the bus is 10,000 above by default, which may not exist.
-    return RedisServer(config=["cluster-enabled yes", f"cluster-port {free_port()}", "cluster-node-timeout 2000"])
+    return RedisServer(config=["cluster-enabled yes", f"cluster-port {free_port()}", "cluster-node-timeout 15000"])
 
 
 def _has_joined(node: RedisServer) -> bool:

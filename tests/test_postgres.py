@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.postgres import PostgresServer
+from tests.processes import has_ended
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,13 +65,6 @@ def test_it_ends_with_the_process_that_started_it() -> None:
         assert time.monotonic() < end
         time.sleep(0.01)
     shutil.rmtree(folder)  # what cannot be left to somebody who was killed
-
-
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_missing_postgresql_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

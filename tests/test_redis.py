@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import has_ended
 from tests.redis import RedisCluster, RedisSentinel, RedisServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,10 +76,11 @@ def test_it_ends_with_the_process_that_started_it() -> None:
     ) as process:
         assert process.stdout
         pid, folder = process.stdout.readline().split()
+        server = psutil.Process(int(pid))
         process.kill()
     shutil.rmtree(folder)  # what cannot be left to somebody who was killed
     end = time.monotonic() + 5
-    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+    while not has_ended(server):
         assert time.monotonic() < end
         time.sleep(0.01)
 

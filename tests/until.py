@@ -7,14 +7,18 @@ from collections.abc import Awaitable, Callable
 
 
 async def until(condition: Callable[[], Awaitable[object] | object], within: float = 10) -> None:
-    """Wait for a condition, which may be async; fail if it does not come true within so many seconds."""
+    """Wait for a condition, which may be async; fail if it does not come true within so many seconds.
+
+    What this process does has its turns meanwhile, however long the machine keeps it waiting.
+    """
     loop = asyncio.get_running_loop()
-    end = loop.time() + within
+    end, turns = loop.time() + within, within * 20
     while True:
+        turns -= 1
         value = condition()
         if isinstance(value, Awaitable):
             value = await value
         if value:
             return
-        assert loop.time() < end, f"not within {within} s: {condition}"
+        assert loop.time() < end or turns > 0, f"not within {within} s: {condition}"
         await asyncio.sleep(0.005)

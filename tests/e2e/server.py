@@ -46,8 +46,9 @@ class Command:
     @property
     def log(self) -> str:
         """What it has written so far."""
-        self._log.seek(0)
-        return self._log.read().decode()
+        # Not by seek(), for where we read is where it writes.
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start it and do not wait."""

@@ -72,8 +72,9 @@ class SynthProcess:
     @property
     def errors(self) -> str:
         """What it wrote to stderr so far."""
-        self._errors.seek(0)
-        return self._errors.read().decode()
+        # Not by seek(), for where we read is where it writes.
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), size, 0).decode()
 
     def start(self, timeout: float = 20) -> SynthProcess:
         """Start it and wait until it listens; started again, it takes the port it had.
