@@ -43,8 +43,9 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def site(settings: Any, server: RedisServer) -> RedisServer:
+def site(settings: Any, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
     """The project on that Redis, empty."""
+    monkeypatch.setattr(looks, "LIMIT", 10.0)  # a busy machine is not what is looked for
     server.cli("FLUSHALL")
     settings.PROGROCK = {**settings.PROGROCK, "STORE": server.url}
     settings.CHANNEL_LAYERS = layers(server)
@@ -53,9 +54,9 @@ def site(settings: Any, server: RedisServer) -> RedisServer:
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give whatever is asked a second."""
-    monkeypatch.setattr(looks, "LIMIT", 1.0)
+def hurried(site: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give whatever is asked three seconds."""
+    monkeypatch.setattr(looks, "LIMIT", 3.0)
 
 
 def layers(server: RedisServer) -> dict[str, Any]:
@@ -204,7 +205,8 @@ def test_a_migration_that_is_missing_is_named(site: RedisServer) -> None:
     assert f"progrock.{last}" in found.says
 
 
-def test_a_redis_that_hangs_is_one_line(site: RedisServer) -> None:
+def test_a_redis_that_hangs_is_one_line(site: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "LIMIT", 2.0)
     site.pause()
     start = time.monotonic()
     try:
@@ -218,7 +220,7 @@ def test_a_redis_that_hangs_is_one_line(site: RedisServer) -> None:
     (wrong,) = [each for each in found if each["level"] == "error"]
     assert (wrong["about"], wrong["says"]) == ("redis", "Does not answer within 2 s.")
     assert "migrations" in [each["about"] for each in found]
-    assert took < 5
+    assert took < 15
 
 
 def test_a_redis_that_is_away_is_one_line_and_layers_elsewhere_are_looked_at(
@@ -242,7 +244,7 @@ def test_a_layer_that_hangs_is_one_line(site: RedisServer, settings: Any) -> Non
         finally:
             other.resume()
     assert found["layer default"].level == "ok"
-    assert (found["layer work"].level, found["layer work"].says) == ("error", "Does not answer within 1 s.")
+    assert (found["layer work"].level, found["layer work"].says) == ("error", "Does not answer within 3 s.")
 
 
 @pytest.mark.usefixtures("hurried")
@@ -264,9 +266,9 @@ def test_a_name_server_that_hangs_is_one_line(
     finally:
         took = time.monotonic() - start
         answer.set()
-    assert (found["redis"].level, found["redis"].says) == ("error", "Does not answer within 1 s.")
+    assert (found["redis"].level, found["redis"].says) == ("error", "Does not answer within 3 s.")
     assert found["layer work"].level == "ok"
-    assert took < 5
+    assert took < 15
 
 
 @pytest.mark.parametrize(
@@ -296,9 +298,9 @@ def test_a_database_that_hangs_is_one_line(site: RedisServer, monkeypatch: pytes
     finally:
         took = time.monotonic() - start
         answer.set()
-    assert (found["migrations"].level, found["migrations"].says) == ("error", "Does not answer within 1 s.")
+    assert (found["migrations"].level, found["migrations"].says) == ("error", "Does not answer within 3 s.")
     assert found["redis"].level == found["jobs"].level == "ok"
-    assert took < 5
+    assert took < 15
 
 
 def test_settings_that_cannot_be_read_are_named_and_the_rest_is_looked_at(settings: Any) -> None:

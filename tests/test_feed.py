@@ -65,10 +65,10 @@ async def test_an_answer_has_the_whole_journal_and_then_come_only_new_lines(worl
     answer = await feed.watch(JOB)
     assert ([line.text for line in answer.lines], answer.resume) == (["one", "two"], Resume.RESET)
     await world.step("three")
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert [line.text for line in fresh.lines] == ["three"]
     await world.step()
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert fresh.lines == ()
 
 
@@ -76,7 +76,7 @@ async def test_lines_that_were_overtaken_come_with_what_overtook_them(world: Wor
     await feed.watch(JOB)
     for text in ("one", "two", "three"):
         await world.step(text)
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert fresh.update.seq == world.snapshot.seq
     assert [line.n for line in fresh.lines] == [1, 2, 3]
 
@@ -107,7 +107,7 @@ async def test_a_cursor_of_another_time_is_reset(world: World, feed: Feed) -> No
 async def test_an_end_brings_the_last_lines_and_is_told_once(world: World, feed: Feed) -> None:
     await feed.watch(JOB)
     end = await world.step("last words", state=State.SUCCEEDED)
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert ([line.text for line in fresh.lines], fresh.update.complete) == (["last words"], True)
     await updates.publish([("me", replace(end, seq=end.seq + 1))])
     assert await feed.next(0.3) == []
@@ -125,7 +125,7 @@ async def test_an_end_is_told_once_to_who_watches_all(
     monkeypatch.setattr(jobs, "alist_mine", none)
     await feed.watch_all()
     end = await world.step("words", state=State.FAILED)
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert (fresh.update.complete, fresh.lines) == (True, ())
     await updates.publish([("me", end)])
     assert await feed.next(0.3) == []
@@ -145,10 +145,10 @@ async def test_a_journal_that_is_away_costs_no_snapshot_and_no_line(
         told = json.loads(answer_frame("snapshot", answer.snapshot, 1, None, answer.resume, answer.lines))
         assert not {"resume", "journal"} & set(told)
         await world.step("two")
-        (fresh,) = await feed.next(1)
+        (fresh,) = await feed.next(10)
         assert (fresh.update.lines, fresh.lines, fresh.behind) == (2, (), True)
     await world.step()
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert ([line.text for line in fresh.lines], fresh.behind) == (["two"], False)
 
 
@@ -177,7 +177,7 @@ async def test_a_journal_is_read_only_when_there_is_something_in_it(
     await feed.watch(JOB, cursor)
     monkeypatch.setattr(MemoryJournal, "read", _away)
     await world.step()
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert fresh.lines == ()
 
 
@@ -224,7 +224,7 @@ async def test_many_jobs_are_told_in_few_frames(world: World, feed: Feed, monkey
     await feed.watch_all()
     many = [Snapshot(str(i), "s", "t", State.RUNNING, created=0, seq=1) for i in range(120)]
     await updates.publish([("me", each) for each in many])
-    told = [json.loads(frame) for frame in frames(await feed.next(1))]
+    told = [json.loads(frame) for frame in frames(await feed.next(10))]
     assert [frame["type"] for frame in told] == ["updates"]
     assert [each["job"] for frame in told for each in frame["updates"]] == [str(i) for i in range(120)]
 
@@ -234,7 +234,7 @@ async def test_no_frame_is_longer_than_clients_take(world: World, feed: Feed, mo
     await feed.watch_all()
     many = [Snapshot(str(i), "s", "t", State.RUNNING, created=0, seq=1, result="x" * 100_000) for i in range(12)]
     await updates.publish([("me", each) for each in many])
-    told = list(frames(await feed.next(1)))
+    told = list(frames(await feed.next(10)))
     assert len(told) == 3
     assert max(map(len, told)) < 600_000
     assert [each["job"] for frame in told for each in json.loads(frame)["updates"]] == [str(i) for i in range(12)]
@@ -255,7 +255,7 @@ async def test_of_a_journal_that_is_too_long_for_a_frame_the_newest_lines_are_to
         assert [line.n for line in answer.lines] == list(range(902 - len(answer.lines), 902))
     # Also of what comes at once; who counts finds the hole, and asks.
     await world.step(*(["z" * 4_000] * 900))
-    (fresh,) = await feed.next(1)
+    (fresh,) = await feed.next(10)
     assert 100 < len(fresh.lines) < 200
     assert fresh.lines[-1].n == fresh.update.lines
     assert (await answered(answer.snapshot.seq)).resume is Resume.RESET

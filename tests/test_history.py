@@ -119,10 +119,10 @@ async def test_the_answer_is_kept_for_a_minute(questions: list[str], later: Call
     await past(10, 10, 10, 10, 10)
     assert await history.ausual("s") == 10_000
     await past(20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20)
-    later(history.KEPT - 1)
+    later(history.KEPT - 30)
     assert await history.ausual("s") == 10_000
     assert questions == ["s"]
-    later(2)
+    later(31)
     assert await history.ausual("s") == 20_000
     assert questions == ["s", "s"]
 
@@ -209,7 +209,7 @@ async def test_a_database_that_hangs_holds_nobody_up_for_long(
 
     monkeypatch.setattr(history, "WAIT", 0.05)
     monkeypatch.setattr(history, "_durations", never)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         assert await asyncio.gather(*[history.ausual("s") for _ in range(3)]) == [0, 0, 0]
         assert await history.ausual("s") == 0
     assert questions == ["s"]

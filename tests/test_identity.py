@@ -72,7 +72,7 @@ async def page() -> AsyncIterator[Callable[[str], Any]]:
 
 
 async def code(socket: WebsocketCommunicator) -> int:
-    told = await socket.receive_output(5)
+    told = await socket.receive_output(10)
     assert told["type"] == "websocket.close"
     return int(told["code"])
 
@@ -226,7 +226,7 @@ async def test_sessions_in_cookies_rest_on_the_user_and_end_at_their_logout() ->
     release = watch.keep(mine, ended.set)
     watch.hear(Event("", b"\xff"))
     watch.hear(Event("", mine.mark.encode()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await ended.wait()
     release()
     assert watch._looking is None
@@ -251,7 +251,7 @@ async def test_a_stream_says_that_it_ends_for_that(page: Any) -> None:
     first = [await anext(source), await anext(source)]
     assert b'"type":"jobs"' in first[1]
     await sign_out(ada)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         rest = [part async for part in source]
     assert rest == [b"event: signed-out\ndata: {}\n\n"]
     assert await code(socket) == 4401
@@ -304,10 +304,10 @@ async def test_a_new_secret_key_ends_no_session_and_no_page(settings: Any) -> No
     async def asks() -> dict[str, Any]:
         socket = WebsocketCommunicator(routing.guarded(routing.websocket), f"/prog/?who={name}", headers=headers)
         assert (await socket.connect())[0]
-        told = await socket.receive_output(5)
+        told = await socket.receive_output(10)
         if "text" in told:
             await socket.send_json_to({"action": "list", "ref": "r"})
-            told = await socket.receive_output(5)
+            told = await socket.receive_output(10)
         await socket.disconnect()
         return dict(told)
 

@@ -132,7 +132,7 @@ async def test_who_hangs_is_given_up(box: Letterbox, monkeypatch: pytest.MonkeyP
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         await post(f"{box.url}/", b"x", {}, anywhere=True)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 async def test_an_answer_without_end_is_not_read() -> None:

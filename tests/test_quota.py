@@ -45,9 +45,9 @@ async def test_one_more_in_a_minute_is_refused_until_there_is_room_again(monkeyp
     await sync_to_async(ago)(20)
     first = await jobs.astart(owner="me")
     for _ in range(2):
-        with pytest.raises(TooMany, match=r"2 starts a minute, got one more\. Try again in 4[01] s\.") as refused:
+        with pytest.raises(TooMany, match=r"2 starts a minute, got one more\. Try again in (3\d|4[01]) s\.") as refused:
             await jobs.astart(owner="me")
-        assert refused.value.after in (40, 41)
+        assert 30 <= refused.value.after <= 41
     await jobs.astart(owner="you")
     # Now there is room in the database, but this process does not ask before it has to.
     await sync_to_async(ago)(41)

@@ -49,7 +49,7 @@ def test_make_bench_fanout_ends_with_its_figures() -> None:
 
 def test_make_bench_services_ends_with_its_figures() -> None:
     ways = ["single", "batch_by_hand"]
-    environment = {**os.environ, "JOBS": "10", "SECONDS": "1", "EVERY_MS": "200", "WAYS": " ".join(ways)}
+    environment = {**os.environ, "JOBS": "10", "SECONDS": "3", "EVERY_MS": "200", "WAYS": " ".join(ways)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     command = [sys.executable, "-m", "tests.benchmarks.services"]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -63,7 +63,7 @@ def test_make_bench_services_ends_with_its_figures() -> None:
 
 
 def test_make_bench_ends_with_its_figures() -> None:
-    figures = figures_of("tests.benchmarks.embedded", JOBS="5", SECONDS="1", CLICKS="1")
+    figures = figures_of("tests.benchmarks.embedded", JOBS="5", SECONDS="3", CLICKS="1")
     assert figures["jobs"] == 5
     assert figures["steps_per_s"] > 0
     assert {"cpu_s_per_1000", "late_p99_ms", "page_p99_ms", "click_median_ms"} <= figures.keys()

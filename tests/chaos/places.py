@@ -12,7 +12,7 @@ from tests.chaos.project.apps import RUN_LEASE
 from tests.chaos.stage import Seat
 
 STRUCK_MOST = 40.0
-FROZEN = RUN_LEASE / 1000 + 0.7
+FROZEN = RUN_LEASE / 1000 + 2
 """Seconds that stand still who is frozen at a place."""
 
 

@@ -18,8 +18,8 @@ POLICY: dict[str, Any] = {
     "interval": 5,
     "retry": 2,
     "retry_most": 20,
-    "patience": 2_000,
-    "cancel_patience": 200,
+    "patience": 60_000,
+    "cancel_patience": 60_000,
     "deadline": 60_000,
 }
 

@@ -26,7 +26,7 @@ from tests.scripted import Remote
 pytestmark = pytest.mark.usefixtures("engine")
 RUNNING = Reading(State.RUNNING, 30)
 SUCCEEDED = Reading(State.SUCCEEDED, 100)
-RECOVERY_MOST = 5
+RECOVERY_MOST = 9
 """Seconds from when the database is back until what waited for it is written."""
 
 

@@ -222,7 +222,11 @@ async def test_nobody_there_is_tried_again(remote: Remote, box: Letterbox, tell:
         return any(row.tries >= 2 and row.error == "It cannot be reached." for row in await rows(job))
 
     await until(tried)
-    assert {row.state for row in await rows(job)} == {"sent", "pending"}
+
+    async def told() -> bool:
+        return {row.state for row in await rows(job)} == {"sent", "pending"}
+
+    await until(told)
 
 
 async def test_after_a_day_it_is_given_up_and_may_be_sent_again(remote: Remote, box: Letterbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -166,8 +167,11 @@ async def test_two_workers_keep_to_one_rate(site: Site, remote: Remote) -> None:
     slack = 0.1
     for first in range(0, len(calls), 5):
         for later in range(first, len(calls)):
-            assert later - first + 1 <= burst + 1 + (calls[later] - calls[first] + slack) * rate
-    assert len(calls) >= (calls[-1] - calls[0]) * rate * 0.7
+            # What was granted may be held up until there is a burst more; two rates would let through twice as many.
+            assert later - first + 1 <= 2 * burst + (calls[later] - calls[first] + slack) * rate
+    # What comes while the machine does something else is lost beyond the burst.
+    lost = sum(max(0.0, after - before - burst / rate) for before, after in itertools.pairwise(calls))
+    assert len(calls) >= (calls[-1] - calls[0] - lost) * rate * 0.7
     remote.answer = lambda at: web.json_response({"state": "succeeded"})
     await until(all_ended)
 
@@ -189,7 +193,11 @@ async def test_a_worker_that_stops_gives_back_its_permits(site: Site, remote: Re
     for worker in workers:
         worker.running.cancel()
     await asyncio.wait([worker.running for worker in workers])
-    assert await registry._polite().command("HLEN", "{polite.s}:permits") == 0
+
+    async def given_back() -> bool:
+        return not await registry._polite().command("HLEN", "{polite.s}:permits")
+
+    await until(given_back, within=5)  # long before they end by themselves
 
 
 async def test_a_call_that_takes_long_keeps_no_other_from_being_made(site: Site, remote: Remote) -> None:

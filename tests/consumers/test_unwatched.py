@@ -117,9 +117,12 @@ async def test_nobody_else_counts(remote: Remote, page: Callable[..., Any]) -> N
     assert (called, always) == ([job], [job])
 
 
-async def test_a_page_that_comes_right_after_the_end_is_early_enough(remote: Remote, page: Callable[..., Any]) -> None:
+async def test_a_page_that_comes_right_after_the_end_is_early_enough(
+    remote: Remote, page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "GRACE", 3_000)
     by_name, by_list = await begun(remote), await begun(remote)
-    for job in (by_name, by_list):
+    for job in (by_list, by_name):
         await end(remote, job)
     await page("me", by_name)
     assert await settled(by_name) == ["also"]
@@ -143,7 +146,10 @@ async def test_an_audience_that_fails_is_none(
     assert "told of ends" in caplog.text
 
 
-async def test_what_somebody_asks_for_again_is_sent(remote: Remote, page: Callable[..., Any]) -> None:
+async def test_what_somebody_asks_for_again_is_sent(
+    remote: Remote, page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "GRACE", 60_000)
     job = await begun(remote)
     await page("me")
     await end(remote, job)
@@ -153,7 +159,10 @@ async def test_what_somebody_asks_for_again_is_sent(remote: Remote, page: Callab
     assert await settled(job) == ["also", "ended"]
 
 
-async def test_an_entry_that_is_lost_is_asked_for_anew(remote: Remote, page: Callable[..., Any]) -> None:
+async def test_an_entry_that_is_lost_is_asked_for_anew(
+    remote: Remote, page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "GRACE", 3_000)
     watched, alone = await begun(remote), await begun(remote)
     await page("me", watched)
     for job in (watched, alone):

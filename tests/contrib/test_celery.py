@@ -34,9 +34,9 @@ def test_a_failure_says_why(visitor: Visitor) -> None:
 
 
 def test_a_task_that_is_tried_again_waits_and_is_the_same_job(site: Site, visitor: Visitor) -> None:
-    task = visitor.queue("again", seconds=1, gate="second")
+    task = visitor.queue("again", seconds=4, gate="second")
     waits = visitor.until(task, lambda job: "tried again" in job["message"])
-    assert waits["message"] == "It is tried again in 1 s: OSError: The needle is away."
+    assert waits["message"] == "It is tried again in 4 s: OSError: The needle is away."
     assert not waits["complete"]
     visitor.until(task, lambda job: job["message"] == "Attempt 2.")
     site.rooms.let("second")

@@ -42,9 +42,9 @@ async def shown(site: Site, visitor: Visitor, page: Page, way: str) -> None:
     assert await page.locator(BAR).evaluate("element => element.style.backgroundColor") == "rgb(118, 206, 96)"
     if not way:
         await expect(page.locator(RESULT)).to_have_text('{"sum":1}')
-    await page.goto(f"{site.url}/shown/{await queue('again', seconds=1, gate='again')}{way}")
-    await expect(page.locator(WORDS)).to_have_text("Retrying after 1s: OSError: The needle is away.")
-    await expect(page.locator(WORDS)).to_have_text("Task started...")
+    await page.goto(f"{site.url}/shown/{await queue('again', seconds=4, gate='again')}{way}")
+    await expect(page.locator(WORDS)).to_have_text("Retrying after 4s: OSError: The needle is away.")
+    await expect(page.locator(WORDS)).to_have_text("Task started...", timeout=20_000)
     site.rooms.let("again")
     await expect(page.locator(WORDS)).to_have_text("Success! ")
     await page.goto(f"{site.url}/shown/{await queue('scratch')}{way}")

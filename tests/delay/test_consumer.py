@@ -246,6 +246,7 @@ async def test_when_stopped_it_finishes_or_gives_back_at_once(store: MemoryStore
 
 async def test_steps_that_end_in_time_are_settled_when_it_is_stopped(store: MemoryStore, tasks: Run) -> None:
     consumer = Counting(store)
+    consumer.drain = 30_000
     consumer.gate.clear()
     task = start(tasks, store, consumer)
     await store.schedule([NewEntry("k", "c", b"1")])
@@ -456,7 +457,7 @@ async def test_a_settle_that_fails_is_said_and_its_lease_ends(
 
     monkeypatch.setattr(store, "settle", flaky)
     consumer = Counting(store)
-    consumer.run_lease = 100
+    consumer.run_lease = 500
     start(tasks, store, consumer)
     await store.schedule([NewEntry("k", "c", b"1")])
     await until(lambda: empty(store))

@@ -53,5 +53,5 @@ async def test_a_store_finds_out(proxy: Proxy) -> None:
     store = RedisStore.from_url(proxy.url)
     await store.schedule([NewEntry("k", "c", b"")])
     proxy.hush()
-    assert await asyncio.wait_for(store.depth(), 10) == 1
+    assert await asyncio.wait_for(store.depth(), 30) == 1
     await store.aclose()

@@ -28,7 +28,19 @@ async def broken() -> AsyncGenerator[float, None]:
 
 
 async def test_each_item_comes_when_it_is_there() -> None:
-    assert [item async for item in merge([items(0.05), items(0.01, 0.02), items()])] == [0.01, 0.02, 0.05]
+    rest = asyncio.Event()
+
+    async def late() -> AsyncGenerator[float, None]:
+        await rest.wait()
+        yield 0.05
+
+    seen: list[float] = []
+    async with asyncio.timeout(10):
+        async for item in merge([late(), items(0.01, 0.02), items()]):
+            seen.append(item)
+            if item == 0.02:
+                rest.set()
+    assert seen == [0.01, 0.02, 0.05]
 
 
 async def test_nothing_is_nothing() -> None:

@@ -57,7 +57,7 @@ async def test_content_arrives_on_its_channel_no_earlier_than_the_delay_says(lay
 
 @pytest.mark.usefixtures("delaying")
 async def test_the_soonest_comes_first_whatever_was_sent_first(layer: Any) -> None:
-    for n, delay in ((3, 300), (1, 0), (2, 100.5)):
+    for n, delay in ((3, 2_000), (1, 0), (2, 1_000.5)):
         await layer.send(CHANNEL, later(n, delay))
     assert [(await arrived(layer))["n"] for _ in range(3)] == [1, 2, 3]
 
@@ -205,8 +205,10 @@ async def test_two_schedulers_and_two_relays_send_each_message_once(layer: Any, 
 
 
 async def test_a_relay_that_stops_gives_the_intake_to_another_at_once(
-    layer: Any, store: MemoryStore, tasks: Run
+    layer: Any, store: MemoryStore, tasks: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("drain", "run_lease"):
+        monkeypatch.setattr(Relay, name, 60_000)
     tasks(Scheduler(store, layer, standing=[INTAKE], gap=1).run())
     first = tasks(Relay(store, "work").run())
     await layer.send(CHANNEL, later(1))
@@ -214,11 +216,11 @@ async def test_a_relay_that_stops_gives_the_intake_to_another_at_once(
     tasks(Relay(store, "work").run())
     began = time.monotonic()
     first.cancel()
-    await asyncio.wait([first], timeout=5)
-    assert time.monotonic() - began < 0.9  # not the second that other steps have
+    await asyncio.wait([first], timeout=30)
+    assert time.monotonic() - began < 10  # not the minute that other steps have
     await layer.send(CHANNEL, later(2))
     assert (await arrived(layer))["n"] == 2
-    assert time.monotonic() - began < 2.5  # not the run lease
+    assert time.monotonic() - began < 20  # not the run lease
 
 
 @pytest.mark.usefixtures("delaying")
@@ -301,9 +303,10 @@ async def test_a_layer_that_is_away_makes_late_and_says_so_in_one_line(
     monkeypatch.setattr(layer, "send", failing)
     monkeypatch.setattr(Relay, "send_most", 0.01)
     monkeypatch.setattr("progrock.delay.relay.random.randint", lambda low, high: 5)
+    began = time.monotonic()
     for n in range(30):
         await layer.send(CHANNEL, later(n))
     await until(lambda: "A layer takes no messages" in caplog.text)
     away = False
     assert sorted([(await arrived(layer))["n"] for _ in range(30)]) == list(range(30))
-    assert len(caplog.records) == 1
+    assert 1 <= len(caplog.records) <= 1 + (time.monotonic() - began)  # once a second

@@ -335,14 +335,14 @@ async def test_sleep_ends_when_something_comes_due(bench: Bench) -> None:
     await hire(bench.store)
     await bench.store.schedule([NewEntry("k", "c", b"m", 30)])
     began = time.monotonic()
-    await bench.store.sleep(5_000)
-    assert time.monotonic() - began < 2
+    await bench.store.sleep(60_000)
+    assert time.monotonic() - began < 20
 
 
 async def test_sleep_ends_at_its_cap(bench: Bench) -> None:
     began = time.monotonic()
     await bench.store.sleep(20)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("wake", ["schedule", "nudge", "settle", "announce"])
@@ -558,7 +558,7 @@ async def test_a_hold_that_is_removed_frees_its_slot_at_once(bench: Bench) -> No
     sleeping = asyncio.create_task(bench.store.sleep(30_000))
     await asyncio.sleep(0)
     await bench.store.remove(["held"])
-    await asyncio.wait_for(sleeping, 2)
+    await asyncio.wait_for(sleeping, 10)
     assert (await one(bench.store)).key == "waiting"
 
 
@@ -566,14 +566,14 @@ async def test_a_plain_thread_wakes_a_sleeper_at_once() -> None:
     """A sync view or a script thread schedules; the scheduler sleeps in the server's loop."""
     store = MemoryStore()
     await hire(store)
-    sleeping = asyncio.create_task(store.sleep(5_000))
+    sleeping = asyncio.create_task(store.sleep(60_000))
     await asyncio.sleep(0)
     began = time.monotonic()
     thread = threading.Thread(target=lambda: asyncio.run(_schedule_now(store)))
     thread.start()
     await sleeping
     thread.join()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 async def test_heaps_that_were_cleaned_keep_the_order_and_the_channels_apart() -> None:

@@ -169,8 +169,8 @@ async def test_a_consumer_that_takes_no_notice_is_told_again(layer: InMemoryChan
                 if cancelled > 1:
                     raise
 
-    working = tasks(Worker(deaf, ["c"], layer).run())
+    working = tasks(Worker(deaf, ["c"], layer, drain=0.1).run())
     await begun.wait()
     working.cancel()
-    await asyncio.wait_for(asyncio.wait([working]), 5)
+    await asyncio.wait_for(asyncio.wait([working]), 10)
     assert cancelled == 2

@@ -21,6 +21,7 @@ class Raw:
 
     :param session: the cookie that it shows.
     :param buffer: bytes that the kernel keeps for it to read, as few as it can.
+    :raises ConnectionRefusedError: if it is not let in.
     """
 
     def __init__(self, server: ServerProcess, *, session: str = "", buffer: int | None = None) -> None:
@@ -36,6 +37,9 @@ class Raw:
         while b"\r\n\r\n" not in self._read:
             self._read += self._connection.recv(65_536)
         head, _, self._read = self._read.partition(b"\r\n\r\n")
+        if head.startswith(b"HTTP/1.1 403"):
+            self._connection.close()
+            raise ConnectionRefusedError(head)
         assert head.startswith(b"HTTP/1.1 101"), head
 
     def __enter__(self) -> Self:

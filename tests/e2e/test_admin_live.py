@@ -17,7 +17,7 @@ user.user_permissions.set(Permission.objects.filter(codename__in=["view_job", "c
 
 async def test_the_job_of_somebody_else_moves(client: Client, context: BrowserContext, server: ServerProcess) -> None:
     server.manage("shell", "-c", STAFF)
-    wish = {"action": "start", "service": "synth", "params": {"length": 60, "pace": 4}}
+    wish = {"action": "start", "service": "synth", "params": {"mode": "clock", "length": 120}}
     job = (await client.ask(wish))["job"]
     await client.connection.close()
     page = await context.new_page()

@@ -100,8 +100,8 @@ async def test_a_page_hears_another_process(context: BrowserContext, server: Ser
         "ordered = desk()['ordered']",
         "ordered(7, bob)",
         "ordered(8, ada)",
-        "mine = jobs.start('synth', {'mode': 'clock', 'length': 0.6}, owner=f'user:{ada.pk}').job",
-        "theirs = jobs.start('synth', {'mode': 'clock', 'length': 0.9}, owner=f'user:{bob.pk}').job",
+        "mine = jobs.start('synth', {'mode': 'clock', 'length': 4}, owner=f'user:{ada.pk}').job",
+        "theirs = jobs.start('synth', {'mode': 'clock', 'length': 5}, owner=f'user:{bob.pk}').job",
         "print(json.dumps([mine, theirs]))",
     )
     for page in (by_socket, by_stream):

@@ -44,7 +44,7 @@ async def test_ten_minutes_from_nothing_to_a_printed_book(tmp_path: Path) -> Non
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
 
     def get(path: str) -> str:
-        with browser.open(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+        with browser.open(f"http://127.0.0.1:{port}{path}", timeout=30) as reply:
             return str(reply.read().decode())
 
     def answers() -> bool:

@@ -51,7 +51,7 @@ async def test_a_websocket_comes_through(nginx: Nginx) -> None:
 
 
 def test_events_come_through_as_they_are_sent(nginx: Nginx, caller: requests.Session) -> None:
-    job = start(nginx, caller, 3)
+    job = start(nginx, caller, 6)
     arrived: list[float] = []
     states: list[str] = []
     with caller.get(f"{nginx.url}/prog/jobs/{job}/stream", stream=True, timeout=30) as response:

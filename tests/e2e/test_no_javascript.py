@@ -21,7 +21,7 @@ async def test_a_track_is_recorded_and_got_without_javascript(page: Page, server
     await page.goto(server.url)
     await expect(page.locator("#connection")).to_be_hidden()
     await page.locator("#notes summary").click()
-    await page.fill("#length", "7")
+    await page.fill("#length", "14")
     await page.select_option("#meter", "7/8")
     await page.locator("#rock-out").click()
     # One click leads to the track's page, which asks again by itself until the track is there.
@@ -29,7 +29,7 @@ async def test_a_track_is_recorded_and_got_without_javascript(page: Page, server
     article = page.locator("article.job")
     await expect(page.locator("progress")).to_be_visible()
     await expect(article).to_have_attribute("data-state", "running", timeout=15_000)
-    await expect(article).to_have_attribute("data-state", "succeeded", timeout=30_000)
+    await expect(article).to_have_attribute("data-state", "succeeded", timeout=45_000)
     await expect(page.locator("h1")).to_contain_text("7/8")
     link = await page.locator("article a[href$=file]").get_attribute("href")
     file = await page.context.request.get(f"{server.url}{link}")

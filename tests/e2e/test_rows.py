@@ -142,7 +142,13 @@ async def test_a_queue_is_that_of_whose_page_shows_it(context: BrowserContext, s
     await expect(page.locator("#results li")).to_have_count(2, timeout=15_000)
     assert context.browser
     stranger = await context.browser.new_context()
+    path = url.partition("?")[0] + "?index=0"
+
+    async def is_over() -> bool:
+        return (await context.request.get(path)).status == 286
+
+    await until(is_over)
     for who, status in ((stranger, 404), (context, 286)):
-        assert (await who.request.get(url.partition("?")[0] + "?index=0")).status == status
+        assert (await who.request.get(path)).status == status
     assert (await stranger.request.get(re.sub(r"polling/[^/]+", "polling/listqueue_1", url))).status == 404
     await stranger.close()

@@ -55,7 +55,7 @@ async def test_a_webhook_ends_a_job_that_nobody_would_look_at_for_long(
     hooked: ServerProcess, synth: SynthProcess
 ) -> None:
     client = await connect(hooked)
-    job = (await client.ask({"action": "start", "params": {"mode": "clock", "length": 6}}))["job"]
+    job = (await client.ask({"action": "start", "params": {"mode": "clock", "length": 12}}))["job"]
 
     def render() -> dict[str, Any]:
         (found,) = synth.call("GET", f"/v1/renders?key={job}").json["renders"]
@@ -79,11 +79,11 @@ async def test_a_webhook_ends_a_job_that_nobody_would_look_at_for_long(
     # Nor does it make us ask more often than we would.
     began, asked, sent = time.monotonic(), polls(), 0
     while time.monotonic() - began < 1:
-        assert await send(hooked, said) == 202
-        sent += 1
+        assert set(await asyncio.gather(*(send(hooked, said) for _ in range(10)))) == {202}
+        sent += 10
     # Looks that were held up come closer together.
     assert 1 <= polls() - asked <= 2 * (time.monotonic() - began) / INTERVAL + 2 < sent
-    await until(lambda: render()["state"] == "succeeded", within=10)
+    await until(lambda: render()["state"] == "succeeded", within=20)
     assert not await is_over_here()
     # Chunks, or forged, or too long: daphne passes all on, and the view sees to them.
     assert await send(hooked, said, key="whsec_" + base64.b64encode(bytes(32)).decode()) == 401
@@ -94,5 +94,5 @@ async def test_a_webhook_ends_a_job_that_nobody_would_look_at_for_long(
     ended = (await client.hear_until(lambda frame: frame.get("job") == job and bool(frame.get("complete"))))[-1]
     taken = time.monotonic() - began
     assert ended["state"] == "succeeded"
-    assert taken < NET / 1000 / 10
+    assert taken < NET / 1000 / 4
     await client.connection.close()

@@ -34,8 +34,7 @@ async def test_garbage_is_one_line_in_the_log(open_stage: Open, redis: RedisServ
     for channel in (CHANNEL, own):
         for message in rubbish:
             await layer.send(channel, message)
-    await until(lambda: len(worker.log) == 1 + 2 * len(rubbish))
-    assert all("Dropped a message" in line for line in worker.log[1:])
+    await until(lambda: sum("Dropped a message" in line for line in worker.log) == 2 * len(rubbish))
     # Not even a message of the layer.
     for channel in (CHANNEL, own):
         redis.cli("ZADD", f"work:{channel}", 1, "what is this")

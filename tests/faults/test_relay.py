@@ -56,12 +56,12 @@ async def _reading_and_another(stage: Stage, mail: Mail) -> tuple[Hand, Hand]:
 async def test_a_relay_that_is_killed_is_replaced_and_what_waits_is_sent(open_stage: Open, mail: Mail) -> None:
     stage = open_stage()
     first, _ = await _reading_and_another(stage, mail)
-    await mail.send(range(1, 21), 4_000)
+    await mail.send(range(1, 21), 8_000)
 
     async def stored() -> bool:
         return await stage.store.depth() == 20 + 2  # the standing ones
 
-    await until(stored)
+    await until(stored, within=20)
     first.kill()
     await mail.send(range(21, 41), 0)
     await mail.wait(41)

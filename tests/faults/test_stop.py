@@ -69,7 +69,7 @@ async def test_a_scheduler_that_is_stopped_at_work_leaves_nothing_to_a_lease(ope
     await until(lambda: stage.events.of("leased", pid=stopped.pid, of_chains=True))
     code, seconds = await stopped.stop()
     assert code == 0
-    assert seconds < 5
+    assert seconds < 20
     await stage.over(within=30)
     await stage.check()
 
@@ -101,7 +101,7 @@ async def test_they_wait_for_redis_refuse_it_if_unfit_and_stop_without_it(open_s
         for hand in early:
             code, seconds = await hand.stop()
             assert code == 0
-            assert seconds < 8
+            assert seconds < 20
 
 
 async def test_a_redis_that_is_frozen_keeps_nobody_from_stopping(open_stage: Open) -> None:
@@ -117,5 +117,5 @@ async def test_a_redis_that_is_frozen_keeps_nobody_from_stopping(open_stage: Ope
             hand.terminate()
         for hand in hands:
             assert await hand.end() == 0
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20
         redis.resume()

@@ -66,8 +66,9 @@ async def test_a_worker_frozen_for_longer_than_its_lease_settles_nothing(open_st
     for hand, struck in zip(frozen, [stage.events.of("struck", pid=hand.pid)[0] for hand in frozen], strict=True):
         hand.thaw()
         await until(partial(stage.events.of, "refused", "stale", pid=hand.pid, since=struck.at, of_chains=True))
-        # It is alive, and its leases are good for nothing more.
-        assert stage.events.of("settled", "end", pid=hand.pid, since=struck.at, of_chains=True) == []
+        # It is alive, and its leases are good for nothing more. What it had asked of the store before is answered now.
+        done = stage.events.of("settled", "end", pid=hand.pid, since=struck.at, of_chains=True)
+        assert [each for each in done if not 0 < each.asked < struck.at] == []
     await stage.seed(30, steps=3, every=100)
     await stage.over()
     await stage.check()
@@ -75,8 +76,8 @@ async def test_a_worker_frozen_for_longer_than_its_lease_settles_nothing(open_st
 
 
 async def test_what_was_handed_to_a_dead_worker_goes_to_a_live_one(open_stage: Open) -> None:
-    # Run leases as long as they are by default: they have no part in this.
-    stage = open_stage()
+    # Run leases so long that they have no part in this.
+    stage = open_stage(RUN_LEASE=60_000)
     stage.crew.scheduler("--batch", "5")
     doomed = stage.crew.worker(FAULT="die before renew 1")
     await doomed.present()
@@ -84,7 +85,7 @@ async def test_what_was_handed_to_a_dead_worker_goes_to_a_live_one(open_stage: O
     assert await doomed.end() == KILLED
     stage.crew.worker()
     # Three seconds until it is known to be dead, and a hand-off.
-    await stage.over(within=12)
+    await stage.over(within=40)
     await stage.check()
     # It had not looked yet: no attempt was lost.
     assert {each.attempt for each in stage.events.of("begin")} == {1}
@@ -100,9 +101,10 @@ async def test_a_slow_worker_and_a_full_channel_make_steps_late_and_no_more(open
     await stage.check()
     full = [line for line in scheduler.log if "takes no leases" in line]
     assert full
-    assert "ChannelFull" in full[0]
+    assert any("ChannelFull" in line for line in full)
     seconds = (
-        max(each.at for each in stage.events.of("end")) - min(each.at for each in stage.events.of("begin"))
+        max(each.at for each in stage.events.of("end"))
+        - min(each.at for each in stage.events.of("leased", of_chains=True))
     ) / 1e9
     assert len(full) <= seconds + 1
 

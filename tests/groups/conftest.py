@@ -17,7 +17,7 @@ from tests import scripted
 from tests.conftest import until
 
 ME = "user:7"
-QUICK: dict[str, Any] = {"interval": 5, "net": 5, "interval_most": 20, "retry": 2, "retry_most": 20, "patience": 300}
+QUICK: dict[str, Any] = {"interval": 5, "net": 5, "interval_most": 20, "retry": 2, "retry_most": 20}
 TRACK: dict[str, Any] = {"interval": 5, "net": 5, "interval_most": 20, "retry": 2, "retry_most": 20, "patience": 100}
 
 
@@ -33,17 +33,28 @@ def quiet() -> int:
 
 
 @pytest.fixture
+def track_quiet(quiet: int) -> int:
+    return quiet
+
+
+@pytest.fixture
+def patience() -> int:
+    return 60_000
+
+
+@pytest.fixture
 def net() -> int:
     return 5
 
 
 @pytest.fixture
-def setting(remote: scripted.Remote, quiet: int, net: int) -> Iterator[None]:
+def setting(remote: scripted.Remote, quiet: int, track_quiet: int, net: int, patience: int) -> Iterator[None]:
+    policy = {**QUICK, "net": net, "patience": patience}
     services = {
         "scripted": {"BACKEND": "tests.scripted.ScriptedService", "POLICY": {"interval": 5, "retry": 2}},
         "press": {"BACKEND": "tests.scripted.ScriptedService", "POLICY": {"interval": 5}},
-        "group": {"BACKEND": "progrock.groups.Grouped", "OPTIONS": {"quiet": quiet}, "POLICY": {**QUICK, "net": net}},
-        "track": {"BACKEND": "progrock.push.Pushed", "OPTIONS": {"quiet": quiet}, "POLICY": TRACK},
+        "group": {"BACKEND": "progrock.groups.Grouped", "OPTIONS": {"quiet": quiet}, "POLICY": policy},
+        "track": {"BACKEND": "progrock.push.Pushed", "OPTIONS": {"quiet": track_quiet}, "POLICY": TRACK},
     }
     with override_settings(PROGROCK={"SERVICES": services, "DEFAULT_SERVICE": "scripted"}):
         yield

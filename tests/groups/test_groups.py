@@ -239,7 +239,7 @@ async def _abandoned() -> str:
     return str(row.pk)
 
 
-@pytest.mark.parametrize("quiet", [20])
+@pytest.mark.parametrize(("quiet", "patience"), [(20, 300)])
 async def test_a_group_whose_process_died_is_lost_after_its_children(remote: Remote) -> None:
     remote.say(HALF)
     group = await _abandoned()
@@ -270,7 +270,7 @@ async def test_a_cancel_of_a_group_whose_process_died_does_not_wait_for_it(remot
     assert (await end_of(child.job)).state is State.CANCELLED
 
 
-@pytest.mark.parametrize("quiet", [500])
+@pytest.mark.parametrize("track_quiet", [500])
 async def test_a_child_whose_process_died_counts_as_failed(remote: Remote) -> None:
     async with progrock.group("Nightly", owner=ME, failures=1) as group:
         child = await push.acreate("Lost", owner=ME, parent=group.id)

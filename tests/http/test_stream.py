@@ -42,8 +42,8 @@ def checked(frames: list[Event]) -> list[int]:
         assert frame.id == (str(frame["seq"]) if frame["seq"] else None)
         for line in frame.get("journal", []):
             assert lines.setdefault(line["n"], line["text"]) == line["text"]
-        # A line may be there before the snapshot that counts it, and comes again with that after a cut.
-        assert frame["lines"] <= max(lines, default=0) <= frame["lines"] + 1
+        # Lines may be there before the snapshot that counts them, and come again with that after a cut.
+        assert frame["lines"] <= max(lines, default=0) <= frame["lines"] + 5
     return list(lines)
 
 
@@ -178,6 +178,7 @@ async def test_a_stream_ends_after_its_time_or_its_bytes(
     caller: Caller, going: Remote, monkeypatch: pytest.MonkeyPatch, bound: str, most: float
 ) -> None:
     job = await caller.start()
+    await until(lambda: going.polls)
     monkeypatch.setattr(f"progrock.http.stream.{bound}", most)
     frames = await all_of(await caller.get(f"jobs/{job}/stream"))
     assert frames

@@ -105,7 +105,7 @@ async def test_after_the_end_it_is_kept_for_a_while(journal: Journal) -> None:
     async def gone() -> bool:
         return not (await journal.read("j")).lines
 
-    await until(gone, within=5)
+    await until(gone)
     assert (await journal.read("other")).lines
 
 

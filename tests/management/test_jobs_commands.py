@@ -267,7 +267,7 @@ async def test_who_follows_is_no_page() -> None:
 
 async def test_who_cannot_be_asked_is_asked_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "PAUSE", 0.01)
-    monkeypatch.setattr(follow, "PATIENCE", 0.1)
+    monkeypatch.setattr(follow, "PATIENCE", 1.0)
     asked_ = 0
 
     async def ask() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connection
 
-from progrock import embedded, jobs
+from progrock import embedded, jobs, reconcile, registry
 from progrock.delay import Relay
 from progrock.embedded import Engine
 from progrock.protocol import Snapshot
@@ -30,11 +31,19 @@ async def engine(
     if connection.vendor != "sqlite":
         monkeypatch.setattr(embedded, "_lock_path", lambda: None)
     monkeypatch.setattr("progrock.push.telling.BEAT", 0.2)
+    monkeypatch.setattr("progrock.push.tracked.LINGER", 10)
     settings.PROGROCK = {"SERVICES": services}
     engine = Engine()
     await engine.start()
+    await until(_swept)  # what reads rows may refuse another thread of a SQLite in memory
     yield engine
     await engine.stop()
+
+
+async def _swept() -> bool:
+    """Whether the engine's first look at all rows is over."""
+    (entry,) = await registry.store().peek([reconcile.KEY])
+    return entry is not None and not entry.held and msgspec.msgpack.decode(entry.message)["full_at"] > 0
 
 
 async def end_of(job: str) -> Snapshot:

@@ -102,8 +102,8 @@ def away() -> None:
                 job.log("info", f"row {n}")
         took = time.monotonic() - begin
     left = time.monotonic() - begin - took
-    assert took < 2, took
-    assert left < 3, left
+    assert took < 10, took
+    assert left < 10, left
     sys.stdout.write("left\n")
     sys.stdout.flush()
     sys.stdin.readline()

@@ -25,7 +25,7 @@ async def look(service: Service, remote: str) -> Look:
     return found
 
 
-async def looks(service: Service, remote: str, so: Callable[[Reading], object], within: float = 20) -> list[Reading]:
+async def looks(service: Service, remote: str, so: Callable[[Reading], object], within: float = 60) -> list[Reading]:
     """Look until the reading is as it should be, and return all readings. A miss fails the test."""
     seen: list[Reading] = []
 

@@ -39,12 +39,12 @@ def options(server: FlowerServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 async def test_a_celery_task_is_followed_to_its_result(declare: Declare, options: dict[str, Any]) -> None:
     service = declare(**options)
     job = str(uuid.uuid4())
-    started = await service.start(Order(job, {"steps": 10}))
+    started = await service.start(Order(job, {"steps": 50}))
     assert isinstance(started, Started)
     assert started.remote == job, "the name that we gave it"
     readings = await end(service, job)
     assert states(readings)[-2:] == [State.RUNNING, State.SUCCEEDED]
-    assert readings[-1].result == {"count": 10}
+    assert readings[-1].result == {"count": 50}
 
 
 async def test_who_is_not_known_is_told_so(declare: Declare, options: dict[str, Any]) -> None:

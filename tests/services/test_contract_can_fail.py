@@ -33,7 +33,9 @@ class Contract(AdapterContract):
 
 @pytest.mark.parametrize("adapter", BROKEN, ids=lambda adapter: adapter.__name__)
 def test_a_promise_that_is_broken_is_found_out(adapter: type[KeptService]) -> None:
-    getattr(Contract(KeptService), BROKEN[adapter])()
+    kept = Contract(KeptService)
+    kept.patience = AdapterContract.patience
+    getattr(kept, BROKEN[adapter])()
     with pytest.raises(AssertionError, match=r"^Expected "):
         getattr(Contract(adapter), BROKEN[adapter])()
 
@@ -155,7 +157,9 @@ class Trouble(TroubleContract):
 
 @pytest.mark.parametrize("adapter", CARELESS, ids=lambda adapter: adapter.__name__)
 def test_who_does_not_look_out_is_found_out(adapter: type[SynthService]) -> None:
-    getattr(Trouble(SynthService), CARELESS[adapter])()
+    good = Trouble(SynthService)
+    good.patience = TroubleContract.patience
+    getattr(good, CARELESS[adapter])()
     with pytest.raises(AssertionError, match=r"^Expected ") as failure:
         getattr(Trouble(adapter), CARELESS[adapter])()
     assert SECRET not in str(failure.value)

@@ -788,7 +788,7 @@ async def test_what_has_no_answer_in_time_costs_the_others_nothing(remote: Remot
     remote.say("GET /jobs/1", {"status": "running"})
     remote.say("GET /jobs/2", HANG)
     remote.say("GET /jobs/3", {"status": "queued"})
-    looks = await declare(PLAIN, timeout=300, connections=2).poll(["2", "1", "2", "3", "2", "2"])
+    looks = await declare(PLAIN, timeout=1_500, connections=2).poll(["2", "1", "2", "3", "2", "2"])
     assert [look for look in looks if isinstance(look, Reading)] == [Reading(State.RUNNING)]
     assert {look.code for look in looks if isinstance(look, Miss)} == {"unreachable"}
 
@@ -802,7 +802,7 @@ async def test_a_result_that_hangs_costs_the_others_nothing(remote: Remote, decl
     )
     remote.say("GET /jobs/1/results", HANG)
     remote.say("GET /jobs/2/results", 7)
-    looks = await declare(options, timeout=300).poll(["1", "2", "3"])
+    looks = await declare(options, timeout=1_500).poll(["1", "2", "3"])
     assert isinstance(looks[0], Miss)
     assert looks[0].code == "unreachable"
     assert looks[1:] == [Reading(State.SUCCEEDED, result=7), Reading(State.RUNNING)]

@@ -131,7 +131,7 @@ async def test_a_backend_in_trouble_is_a_miss_and_its_words_are_kept(
 async def test_a_backend_that_hangs_is_a_miss_in_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     monkeypatch.setattr(Board, "get_result", lambda self, result_id: gate.wait(10))
-    service = make("press", timeout=100, connections=1)
+    service = make("press", timeout=1_000, connections=1)
     try:
         late = Miss("unreachable", "The tasks backend did not answer in time.")
         assert await service.poll(["a"]) == [late]

@@ -59,7 +59,7 @@ def adapter(request: pytest.FixtureRequest) -> str:
 def timeout(request: pytest.FixtureRequest) -> int:
     """Wait long for an answer, unless it is known that none will come."""
     trouble = request.node.callspec.params.get("trouble", {})
-    return 300 if trouble.get("kind") in ("hang", "latency", "drip") else 5_000
+    return 300 if trouble.get("kind") in ("hang", "drip") or trouble.get("ms", 0) >= 1_000 else 5_000
 
 
 @pytest.fixture
@@ -464,7 +464,7 @@ async def test_e23_of_two_renders_for_one_job_the_second_is_stopped(
 ) -> None:
     """The first worker's start is slow, and the second looks for what has not begun yet."""
     async with playing(process, *ADAPTERS[adapter], {}) as site:
-        process.trouble({"kind": "latency", "ms": 1_000, "times": 1}, {"kind": "twice", "on": ["start"]})
+        process.trouble({"kind": "latency", "ms": 3_000, "times": 1}, {"kind": "twice", "on": ["start"]})
         job = await site.start(LONG)
         site.clock.advance(HAND_OFF)
         await registry.store().announce(registry.CHANNEL, "both", 1, HAND_OFF)

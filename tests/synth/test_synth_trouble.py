@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -226,15 +227,17 @@ def test_drip_sends_a_byte_at_a_time(synth: SynthProcess, path: str) -> None:
     assert time.monotonic() - began > 0.2
     synth.trouble({"kind": "drip"})
     with socket.create_connection(("127.0.0.1", synth.port), timeout=5) as line:
+        began, got = time.monotonic(), b""
         line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        got, deadline = b"", time.monotonic() + 0.6
-        while (left := deadline - time.monotonic()) > 0:
-            line.settimeout(left)
-            try:
-                got += line.recv(65_536)
-            except TimeoutError:
-                break
-    assert got.partition(b"\r\n\r\n")[2] == b"{"
+        while not got.partition(b"\r\n\r\n")[2]:
+            got += line.recv(65_536)
+        time.sleep(0.6)
+        line.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            got += line.recv(65_536)
+    body = got.partition(b"\r\n\r\n")[2]
+    assert body.startswith(b"{")
+    assert len(body) <= 1 + time.monotonic() - began  # one a second
 
 
 def test_reset_comes_in_the_middle_of_the_body(synth: SynthProcess, path: str) -> None:
@@ -265,8 +268,8 @@ def test_lost_reply_does_the_work_first(synth: SynthProcess) -> None:
 
 
 def test_backwards_goes_down_and_up(synth: SynthProcess, until: Until) -> None:
-    path = synth.call("POST", "/v1/renders", {"mode": "clock", "length": 600, "pace": 100}).headers["location"]
-    until(lambda: synth.call("GET", path).json["done"] > 50_000)
+    path = synth.call("POST", "/v1/renders", {"mode": "clock", "length": 600, "pace": 10}).headers["location"]
+    until(lambda: synth.call("GET", path).json["done"] > 300_000)
     synth.trouble({"kind": "backwards"})
     done = [synth.call("GET", path).json["done"] for _ in range(4)]
     assert done[0] > done[1] < done[2] > done[3]

@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 from tests.faults.crew import ROOT, Code
+from tests.upgrade.site import LEASE
 
 BEFORE = "204f566992e9aee70ee3bfa99f27543996ae4a89"
 """The last commit before issue 8. With each release it becomes that of the release before."""
@@ -25,6 +26,8 @@ def build(folder: Path) -> Code:
     """
     checkout, venv = folder / "before", folder / "venv"
     _unpack(checkout)
+    apps = checkout / "tests/chaos/project/apps.py"
+    apps.write_text(apps.read_text().replace("RUN_LEASE = 3_000", f"RUN_LEASE = {LEASE:_}"))
     _run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(checkout))
     # In the checkout it would be found before that of the wheel.
     shutil.rmtree(checkout / "progrock")

@@ -8,12 +8,16 @@ from pathlib import Path
 from tests.chaos.stage import Seat, Stage
 from tests.faults.crew import Code, Hand
 
+LEASE = 12_000
+"""Milliseconds of a step's lease."""
+
 
 class Site(Stage):
     """The site. Nothing runs before a version comes."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        # What a new process starts beside may be kept waiting, and loses no lease over it.
+        super().__init__(folder, RUN_LEASE=LEASE)
         self._hands: list[tuple[Code, Hand]] = []
 
     async def come(self, code: Code) -> None:

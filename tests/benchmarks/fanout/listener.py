@@ -162,9 +162,18 @@ async def _listen(folder: Path, ports: list[int], part: int, parts: int, plain: 
     await asyncio.gather(*map(connect, mine[WARM:]))
     answers = sum(socket.frames for socket in sockets)
     await _say("connected")
-    # What is on its way when the last is published.
+    # What is on its way when the last is published; longer, if there must be more.
+    told = array("q", (folder / "told").read_bytes())
+    newest = {n: seq for n, seq in zip(told[::2], told[1::2], strict=True) if n in mine or dashboard}
+
+    def lacks() -> bool:
+        came = dict.fromkeys(newest, 0)
+        for n, seq in zip(heard[::3], heard[1::3], strict=True):
+            came[n] = max(seq, came.get(n, 0))
+        return any(came[n] < seq for n, seq in newest.items())
+
     still, before = 0, -1
-    while still < 4:
+    while still < (40 if lacks() else 4):
         still = still + 1 if len(heard) == before else 0
         before = len(heard)
         await asyncio.sleep(0.25)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
 from django.apps import AppConfig
 
-RUN_LEASE = 3_000
+RUN_LEASE = int(os.environ.get("RUN_LEASE", "3000"))
 HAND_OFF = 1_000
 QUIET = 2_400
 SWEEP, FULL_SWEEP = 1_000, 12_000
@@ -27,7 +28,7 @@ class ChaosConfig(AppConfig):
         from .store import ChaosStore
 
         worker.JobWorker.run_lease = RUN_LEASE
-        SelfReschedulingConsumer.patience = RUN_LEASE // 5
+        SelfReschedulingConsumer.patience = 600
         jobs.HAND_OFF = HAND_OFF  # type: ignore[attr-defined]
         cast("dict[str, Any]", Scheduler.__init__.__kwdefaults__)["hand_off"] = HAND_OFF
         reconcile.EVERY, reconcile.FULL_EVERY = SWEEP, FULL_SWEEP

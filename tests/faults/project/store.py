@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 from progrock.delay import Again, Done, Lease, Outcome, RedisStore
@@ -34,9 +35,10 @@ class FaultyStore(RedisStore):
     async def settle(self, outcomes: Sequence[tuple[Lease, Outcome]]) -> list[bool]:
         leases = [lease for lease, _ in outcomes]
         await _strike("before", "settle", leases)
+        asked = time.monotonic_ns()
         accepted = await super().settle(outcomes)
         pairs = zip(outcomes, accepted, strict=True)
-        tell(*(_told(_of(outcome) if mine else "refused", lease) for (lease, outcome), mine in pairs))
+        tell(*(_told(_of(outcome) if mine else "refused", lease, asked) for (lease, outcome), mine in pairs))
         await _strike("after", "settle", leases)
         return accepted
 
@@ -66,6 +68,6 @@ def _of(outcome: Outcome) -> str:
     return "settled" if on else "returned"
 
 
-def _told(what: str, lease: Lease) -> Event:
+def _told(what: str, lease: Lease, asked: int = 0) -> Event:
     step, late = step_of(lease.message), lease.at - lease.due
-    return event(what, key=lease.key, step=step, receipt=lease.receipt, attempt=lease.attempt, late=late)
+    return event(what, key=lease.key, step=step, receipt=lease.receipt, attempt=lease.attempt, late=late, asked=asked)

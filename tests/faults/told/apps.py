@@ -20,7 +20,7 @@ class ToldConfig(AppConfig):
         from progrock.sending import Unsent
         from tests.faults.project.strike import strike
 
-        JobWorker.run_lease = 1_500
+        JobWorker.run_lease = 4_000
         outbox.RETRY = int(os.environ.get("RETRY", "100"))
         schedule, record = outbox.aschedule, Outbox._record
 
