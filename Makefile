@@ -38,11 +38,10 @@ else
 endif
 
 # Five at a time, on two processors: all of them wait most of their time, those of the first for processes that start, die
-# and come back, those of the third and the fourth for what a person waits for.
-WAITING := tests/chaos tests/faults tests/upgrade
-PROCESSES := tests/test_postgresql.py tests/push tests/contrib tests/remotes tests/benchmarks \
-	$(patsubst %,tests/e2e/test_%.py,engine front_an_http_service http openapi tutorial_track)
-BROWSER := tests/e2e/test_browser.py tests/e2e/test_fallback.py
+# and come back, those of the third and the fourth for what a person waits for. Each takes about as long as the others.
+WAITING := tests/chaos tests/faults tests/remotes
+PROCESSES := tests/test_postgresql.py tests/upgrade tests/push tests/contrib tests/benchmarks tests/delay
+BROWSER := $(patsubst %,tests/e2e/test_%.py,browser fallback engine) tests/synth
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 
@@ -53,10 +52,10 @@ test-browser:
 	$(BIN)/python -m pytest $(BROWSER)
 
 test-pages:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROCESSES) $(BROWSER)) tests/e2e
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(BROWSER)) tests/e2e
 
 test-rest:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) $(PROCESSES) tests/e2e)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING) $(PROCESSES) $(BROWSER) tests/e2e)
 
 test-frontend: node_modules/.package-lock.json
 	$(NPM) --silent test

@@ -12,6 +12,7 @@ from tests.chaos.project.apps import RUN_LEASE
 from tests.chaos.stage import Seat
 
 STRUCK_MOST = 40.0
+"""Seconds until somebody has come by the next place."""
 FROZEN = RUN_LEASE / 1000 + 2
 """Seconds that stand still who is frozen at a place."""
 
@@ -19,18 +20,20 @@ FROZEN = RUN_LEASE / 1000 + 2
 async def recover(scene: Scene) -> None:
     """Fill the seats that become empty, and let go on what stands still, until all has happened that was to."""
     seats = scene.stage.seats
-    end = time.monotonic() + STRUCK_MOST
+    left, end = len(scene.stage.armed), time.monotonic() + STRUCK_MOST
     while True:
-        struck = not scene.stage.armed
+        armed = scene.stage.armed
+        if len(armed) < left:
+            left, end = len(armed), time.monotonic() + STRUCK_MOST
         await asyncio.sleep(0.2)
         if stopped := [seat for seat in seats if seat.hand.stands]:
             await asyncio.sleep(FROZEN)
             for seat in stopped:
                 seat.hand.thaw()
         await asyncio.gather(*(_fill(seat) for seat in seats if seat.hand.code is not None))
-        if struck:
+        if not armed:
             return
-        assert time.monotonic() < end, f"nobody came by {scene.stage.armed}"
+        assert time.monotonic() < end, f"nobody came by {armed}"
 
 
 async def _fill(seat: Seat) -> None:
