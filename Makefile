@@ -28,7 +28,7 @@ export PORT HOST
 rock: .venv/run.installed $(if $(filter 1,$(REDIS)),$(if $(REDIS_URL),,redis))
 	@$(BIN)/python -m config.rock
 
-# What is installed and checked keeps one processor busy each.
+# Each of what comes first keeps one processor busy, and much of it waits for the network.
 test:
 	@$(MAKE) --no-print-directory -j4 -Otarget programs remotes lint test-frontend
 ifdef ARGS
@@ -42,6 +42,7 @@ endif
 WAITING := tests/chaos tests/faults tests/remotes
 PROCESSES := tests/test_postgresql.py tests/upgrade tests/push tests/contrib tests/benchmarks tests/delay
 BROWSER := $(patsubst %,tests/e2e/test_%.py,browser fallback engine) tests/synth
+
 test-waiting:
 	$(BIN)/python -m pytest $(WAITING)
 

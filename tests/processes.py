@@ -16,8 +16,10 @@ import psutil
 
 _LIBC = ctypes.CDLL(None)
 
-
 _SHARES = 12
+"""Processes that have a part of the ports each."""
+_given: set[int] = set()
+"""The ports that this process was given."""
 
 
 def free_port() -> int:
@@ -38,9 +40,6 @@ def free_port() -> int:
         _given.add(port)
         return port
     raise AssertionError("expected one free port among a hundred, got none")
-
-
-_given: set[int] = set()
 
 
 @functools.cache

@@ -18,13 +18,16 @@ FILES = (
     "tests/test_jobs.py",
     "tests/test_quota.py",
     "tests/test_reconcile.py",
+    "tests/test_rights.py",
     "tests/test_views.py",
     "tests/groups/test_roll.py",
     "tests/contrib/test_owned.py",
+    "tests/http/test_jobs.py",
     "tests/consumers/only_postgresql.py",
     "tests/consumers/test_embedded.py",
     "tests/consumers/test_newer.py",
     "tests/consumers/test_outbox.py",
+    "tests/consumers/test_webhooks.py",
     "tests/consumers/test_worker.py",
 )
 OPTIONS = ("-p", "no:cacheprovider", "-p", "tests.on_postgresql", "-o", "python_files=test_*.py only_*.py")
