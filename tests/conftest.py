@@ -19,6 +19,7 @@ from pytest_django import DjangoDbBlocker
 from progrock import history, quota, registry
 from progrock.delay import trouble
 from tests.redis import RedisServer
+from tests.until import PATIENCE
 from tests.until import until as until
 
 # How long one example takes says nothing while the machine does much else.
@@ -28,14 +29,21 @@ examples.load_profile("busy")
 
 @pytest.fixture(autouse=True, scope="session")
 def patient() -> Iterator[None]:
-    """Wait ten seconds for what an application answers: the one of Channels is soon over on a busy machine."""
+    """Wait long for what an application answers: the one second of Channels is soon over on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("connect", "receive_from", "receive_json_from"):
-            patch.setattr(getattr(WebsocketCommunicator, name), "__defaults__", (10,))
-        patch.setattr(WebsocketCommunicator.disconnect, "__defaults__", (1000, 10))
+            patch.setattr(getattr(WebsocketCommunicator, name), "__defaults__", (PATIENCE,))
+        patch.setattr(WebsocketCommunicator.disconnect, "__defaults__", (1000, PATIENCE))
         for name in ("wait", "receive_output"):
-            patch.setattr(getattr(ApplicationCommunicator, name), "__defaults__", (10,))
+            patch.setattr(getattr(ApplicationCommunicator, name), "__defaults__", (PATIENCE,))
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all tests that have a browser one loop: what drives it belongs to the loop that it began in."""
+    for each in items:
+        if "chromium" in getattr(each, "fixturenames", ()):
+            each.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(autouse=True)

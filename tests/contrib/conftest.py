@@ -14,6 +14,7 @@ import pytest
 from celery import Celery
 
 from tests.e2e.conftest import browser as browser
+from tests.e2e.conftest import chromium as chromium
 from tests.e2e.conftest import context as context
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer

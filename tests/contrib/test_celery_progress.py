@@ -44,7 +44,7 @@ async def shown(site: Site, visitor: Visitor, page: Page, way: str) -> None:
         await expect(page.locator(RESULT)).to_have_text('{"sum":1}')
     await page.goto(f"{site.url}/shown/{await queue('again', seconds=4, gate='again')}{way}")
     await expect(page.locator(WORDS)).to_have_text("Retrying after 4s: OSError: The needle is away.")
-    await expect(page.locator(WORDS)).to_have_text("Task started...", timeout=20_000)
+    await expect(page.locator(WORDS)).to_have_text("Task started...")
     site.rooms.let("again")
     await expect(page.locator(WORDS)).to_have_text("Success! ")
     await page.goto(f"{site.url}/shown/{await queue('scratch')}{way}")

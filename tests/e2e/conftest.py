@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import websockets
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
+from tests.until import PATIENCE
+
+on_the_loop_of_chromium = pytest_asyncio.fixture(loop_scope="session")
+"""Makes a fixture of tests that have a browser, whose loop is one for all of them."""
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +60,13 @@ def untroubled(synth: SynthProcess) -> Iterator[SynthProcess]:
     synth.call("DELETE", "/v1/trouble")
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One Chromium for all the tests: to start it costs more than most of them."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert path, "the browser tests need Chromium: make chromium"
     async with async_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE * 1000)
         browser = await playwright.chromium.launch(
             executable_path=path,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
@@ -68,11 +75,18 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context()
-    yield context
-    await context.close()
+@on_the_loop_of_chromium
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """That Chromium, without anything that is open."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
+@on_the_loop_of_chromium
+async def context(browser: Browser) -> BrowserContext:
+    """Somebody who wants no motion, which takes the most of a machine that has to draw it without a graphics card."""
+    return await browser.new_context(reduced_motion="reduce")
 
 
 class Client:
@@ -86,14 +100,16 @@ class Client:
         text = frame if isinstance(frame, str | bytes) else json.dumps(frame)
         await self.connection.send(text)
 
-    async def hear(self, within: float = 10) -> dict[str, Any]:
+    async def hear(self, within: float = PATIENCE) -> dict[str, Any]:
         """Return the next frame; of one with news of several jobs, one after the other."""
         if not self._several:
             frame = json.loads(await asyncio.wait_for(self.connection.recv(), within))
             self._several = [{"type": "update", **each} for each in frame.get("updates", [])] or [frame]
         return self._several.pop(0)
 
-    async def hear_until(self, wanted: Callable[[dict[str, Any]], bool], within: float = 15) -> list[dict[str, Any]]:
+    async def hear_until(
+        self, wanted: Callable[[dict[str, Any]], bool], within: float = PATIENCE
+    ) -> list[dict[str, Any]]:
         """Return the frames up to the wanted one."""
         frames: list[dict[str, Any]] = []
         async with asyncio.timeout(within):
@@ -106,7 +122,7 @@ class Client:
         await self.say({**frame, "ref": "ask"})
         return (await self.hear_until(lambda answer: answer.get("ref") == "ask"))[-1]
 
-    async def closed(self, within: float = 10) -> int | None:
+    async def closed(self, within: float = PATIENCE) -> int | None:
         """Read until the close and return its code."""
         async with asyncio.timeout(within):
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.async_api import BrowserContext, expect
 
 from tests.conftest import until
-from tests.e2e.conftest import Client
+from tests.e2e.conftest import connect
 from tests.e2e.server import ServerProcess
 
 STAFF = """
@@ -15,9 +15,10 @@ user.user_permissions.set(Permission.objects.filter(codename__in=["view_job", "c
 """
 
 
-async def test_the_job_of_somebody_else_moves(client: Client, context: BrowserContext, server: ServerProcess) -> None:
+async def test_the_job_of_somebody_else_moves(context: BrowserContext, server: ServerProcess) -> None:
     server.manage("shell", "-c", STAFF)
     wish = {"action": "start", "service": "synth", "params": {"mode": "clock", "length": 120}}
+    client = await connect(server)
     job = (await client.ask(wish))["job"]
     await client.connection.close()
     page = await context.new_page()
@@ -45,7 +46,7 @@ async def test_the_job_of_somebody_else_moves(client: Client, context: BrowserCo
     await page.click("text=Cancel this job")
     await page.goto(f"{jobs}{job}/change/")
     # It is told of its end by itself.
-    await expect(page.locator(".rock-timeline")).to_contain_text("Attempt 1 cancelled", timeout=15_000)
+    await expect(page.locator(".rock-timeline")).to_contain_text("Attempt 1 cancelled")
     await expect(page.locator(".rock-timeline")).to_contain_text("by op in the admin")
     await expect(page.locator("text=Try it again")).to_be_visible()
     assert trouble == []

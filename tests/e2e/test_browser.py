@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
-from tests.conftest import until
-from tests.e2e.conftest import both
+from tests.e2e.conftest import both, on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
+from tests.until import PATIENCE, until
 
 
 class Rock:
@@ -40,7 +40,7 @@ class Rock:
         return self
 
     async def connected(self) -> None:
-        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "open", timeout=15_000)
+        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "open")
 
     async def wish(self, length: float) -> None:
         details = self.page.locator("#notes details")
@@ -58,7 +58,7 @@ class Rock:
         job = await self.tracks.first.get_attribute("data-job")
         return self.page.locator(f'#tracks > li[data-job="{job}"]')
 
-    async def state(self, track: Locator, state: str, within: float = 15) -> None:
+    async def state(self, track: Locator, state: str, within: float = PATIENCE) -> None:
         await expect(track).to_have_attribute("data-state", state, timeout=within * 1000)
 
 
@@ -66,7 +66,7 @@ async def new_page(context: BrowserContext, server: ServerProcess) -> Rock:
     return await Rock(await context.new_page()).open(server)
 
 
-@pytest.fixture
+@on_the_loop_of_chromium
 async def rock(context: BrowserContext, server: ServerProcess) -> AsyncIterator[Rock]:
     rock = await new_page(context, server)
     yield rock
@@ -86,7 +86,7 @@ async def test_a_track_is_recorded_while_you_watch_and_can_be_played(rock: Rock)
         seen.append(await progress_of(track))
         return await track.get_attribute("data-state") == "succeeded"
 
-    await until(done, within=40)
+    await until(done)
     assert seen == sorted(seen)
     assert len(set(seen)) >= 5
     assert await progress_of(track) == 100
@@ -138,7 +138,7 @@ async def test_a_reload_and_a_second_tab_find_it_running(
     second = await new_page(context, server)
     other = second.page.locator(f'#tracks > li[data-job="{job}"]')
     await second.state(other, "running")
-    await rock.state(track, "succeeded", within=40)
+    await rock.state(track, "succeeded")
     await second.state(other, "succeeded")
     assert second.complaints == []
 
@@ -196,7 +196,7 @@ async def test_a_job_goes_on_while_nobody_looks_and_a_restart_is_seen_and_surviv
         server.start()
         await rock.connected()
         # Whoever was killed in the middle of a step held its entry for 15 s.
-        await rock.state(track, "succeeded", within=40)
+        await rock.state(track, "succeeded")
         await context.close()
 
 
@@ -221,7 +221,7 @@ async def test_a_job_that_failed_is_tried_again_in_its_place(rock: Rock, untroub
     await track.get_by_role("button", name="Retry").click()
     await expect(track).to_contain_text("attempt 2")
     assert await track.get_attribute("data-job") != failed
-    await rock.state(track, "succeeded", within=40)
+    await rock.state(track, "succeeded")
     await rock.page.reload()
     await rock.state(track, "succeeded")
     await expect(track).to_contain_text("attempt 2")
@@ -263,7 +263,7 @@ async def test_a_click_meant_for_retry_does_not_cancel(rock: Rock) -> None:
     await rock.state(track, "cancelled")
     await expect(track.get_by_role("button", name="Retry")).to_be_visible()
     await track.locator("prog-rock").evaluate(CLICK_TWICE)
-    await rock.state(track, "succeeded", within=40)
+    await rock.state(track, "succeeded")
 
 
 @both
@@ -271,9 +271,9 @@ async def test_a_remote_in_trouble_is_shown_while_it_lasts(rock: Rock, untrouble
     track = await rock.rock(8)
     await rock.state(track, "running")
     untroubled.trouble({"kind": "status", "status": 503, "on": ["status"]})
-    await expect(track).to_contain_text("asking again", timeout=15_000)
+    await expect(track).to_contain_text("asking again")
     untroubled.call("DELETE", "/v1/trouble")
-    await rock.state(track, "succeeded", within=40)
+    await rock.state(track, "succeeded")
 
 
 @pytest.mark.parametrize("server", ["apart"], indirect=True)
@@ -285,11 +285,11 @@ async def test_a_delay_of_our_own_is_not_blamed_on_the_remote(rock: Rock, server
     worker.kill()
     try:
         # Only a second answer of the server's, after 12 s of silence each, may tell the page that nobody has looked.
-        await expect(track).to_contain_text("The delay is on our side", timeout=40_000)
+        await expect(track).to_contain_text("The delay is on our side")
         await expect(track).not_to_contain_text("asking again")
     finally:
         worker.spawn()
-    await rock.state(track, "succeeded", within=40)
+    await rock.state(track, "succeeded")
 
 
 async def test_markup_from_the_remote_stays_text(rock: Rock, untroubled: SynthProcess) -> None:
@@ -327,12 +327,11 @@ async def test_the_page_of_2017_works_unchanged(browser: Browser, server: Server
         seen.append(await value.inner_text())
         return "complete" in (await value.get_attribute("class") or "")
 
-    await until(complete, within=40)
+    await until(complete)
     numbers = [int(text.rstrip("%")) for text in seen]
     assert numbers == sorted(numbers)
     assert len(set(numbers)) >= 5
     assert await value.inner_text() == "100%"
-    await context.close()
 
 
 CLICK_TWICE = """

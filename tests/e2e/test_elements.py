@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, WebSock
 from progrock import protocol
 from progrock.protocol import Failure, Snapshot, State
 from tests.conftest import until
+from tests.e2e.conftest import on_the_loop_of_chromium
 from tests.e2e.pages import sample, samples
 from tests.e2e.server import ServerProcess
 from tests.synth.process import SynthProcess
@@ -93,14 +94,14 @@ class Stage:
         return snapshot
 
 
-@pytest.fixture
+@on_the_loop_of_chromium
 async def stage(context: BrowserContext) -> Stage:
     stage = Stage()
     await stage.open(context)
     return stage
 
 
-@pytest.fixture
+@on_the_loop_of_chromium
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     page = await context.new_page()
     complaints: list[str] = []
@@ -137,7 +138,7 @@ async def test_a_running_job_comes_along_to_every_page(page: Page, site: ServerP
     await expect(row).to_contain_text("Läuft")
     await page.locator("a", has_text="Elsewhere").click()
     toast = page.locator("prog-rock-toasts [part~=toast]")
-    await expect(toast).to_contain_text("Done", timeout=40_000)
+    await expect(toast).to_contain_text("Done")
     await page.reload()
     await expect(page.locator("prog-rock-toasts[src]")).to_be_attached()
     await page.goto(f"{site.url}/page/?of=jobs")
@@ -210,7 +211,6 @@ async def test_without_javascript_there_is_a_bar_and_a_page(browser: Browser, si
     await expect(running.locator("progress")).to_have_attribute("value", "42")
     await expect(running.locator("progress")).to_be_visible()
     await expect(running).to_contain_text("Läuft Recording the organ")
-    await context.close()
 
 
 async def test_the_journal_is_text_and_bounded(page: Page, stage: Stage, site: ServerProcess) -> None:
@@ -369,7 +369,6 @@ async def test_on_a_phone_no_word_is_broken(browser: Browser, site: ServerProces
     assert words
     assert actions
     assert abs(actions["y"] + actions["height"] / 2 - words["y"] - words["height"] / 2) < 12
-    await context.close()
 
 
 async def test_my_jobs_stay_where_they_are(page: Page, stage: Stage, site: ServerProcess) -> None:
@@ -714,7 +713,6 @@ async def test_axe_finds_nothing(
         await page.add_style_tag(content="body { background: Canvas }")
     assert await violations(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    await context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -726,9 +724,8 @@ async def test_axe_finds_nothing_on_the_demo_page(browser: Browser, server: Serv
         stage.say(each)
     page = await context.new_page()
     await page.goto(server.url)
-    await expect(page.locator("#tracks > li")).to_have_count(10, timeout=15_000)
+    await expect(page.locator("#tracks > li")).to_have_count(10)
     assert await violations(page) == []
-    await context.close()
 
 
 @pytest.mark.parametrize("lang", ["en", "ar"])
@@ -744,7 +741,6 @@ async def test_axe_finds_nothing_on_the_page_without_javascript(
     await page.goto(f"{site.url}/prog/jobs/")
     await expect(page.get_by_role("progressbar")).to_be_visible()
     assert await violations(page) == []
-    await context.close()
 
 
 async def test_in_forced_colours_the_bar_is_seen(browser: Browser, site: ServerProcess) -> None:
@@ -758,7 +754,6 @@ async def test_in_forced_colours_the_bar_is_seen(browser: Browser, site: ServerP
     fill = await bar.locator("[part=fill]").evaluate("fill => getComputedStyle(fill).backgroundColor")
     assert fill != await bar.evaluate("bar => getComputedStyle(bar).backgroundColor")
     await expect(bar).to_have_css("border-top-width", "1px")
-    await context.close()
 
 
 async def test_who_wants_no_motion_gets_none(browser: Browser, site: ServerProcess) -> None:

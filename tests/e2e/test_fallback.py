@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 from playwright.async_api import Error as PlaywrightError
 
 from tests.conftest import until
-from tests.e2e.conftest import both
+from tests.e2e.conftest import both, on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.e2e.wire import Wire
 
@@ -87,7 +86,7 @@ class Tab:
             told = await self.snapshots(job)
             return len(told) >= before + more or bool(told and told[-1]["complete"])
 
-        await until(moved, within=30)
+        await until(moved)
 
     async def ended_there(self, job: str) -> None:
         """Wait for the end as the server has it."""
@@ -95,27 +94,27 @@ class Tab:
         async def ended() -> bool:
             return bool((await self.theirs(job))["complete"])
 
-        await until(ended, within=30)
+        await until(ended)
 
     async def theirs(self, job: str) -> dict[str, Any]:
         """Return how the server says that it stands."""
         answer = await self.page.request.get(f"{self.url}/prog/jobs/{job}/", headers={"Accept": "application/json"})
         return dict(await answer.json())
 
-    async def over(self, job: str, within: float = 40) -> dict[str, Any]:
+    async def over(self, job: str) -> dict[str, Any]:
         """Wait for the end and return it, having seen that it is the server's, and the journal whole."""
 
         async def ended() -> bool:
             return bool(await self.page.evaluate("job => seen.snapshots[job]?.at(-1)?.complete", job))
 
-        await until(ended, within=within)
+        await until(ended)
         end = (await self.snapshots(job))[-1]
 
         async def whole() -> bool:
             lines = await self.page.evaluate("job => Object.keys(seen.lines[job] ?? {}).length", job)
             return bool(lines == end["lines"])
 
-        await until(whole, within=30)
+        await until(whole)
         assert end["lines"] > 0
         theirs = await self.theirs(job)
         assert (end["seq"], end["state"], end["lines"]) == (theirs["seq"], theirs["state"], theirs["lines"])
@@ -123,7 +122,7 @@ class Tab:
         return end
 
 
-@pytest.fixture
+@on_the_loop_of_chromium
 async def wire(server: ServerProcess) -> AsyncIterator[Wire]:
     async with Wire(server.port) as wire:
         yield wire
@@ -158,17 +157,15 @@ async def tab(context: BrowserContext, url: str, way: str = "websocket") -> Tab:
     return await Tab(page, url).open()
 
 
-@pytest.fixture
-async def people(browser: Browser) -> AsyncIterator[Callable[[str], Awaitable[list[Tab]]]]:
+@on_the_loop_of_chromium
+async def people(browser: Browser) -> Callable[[str], Awaitable[list[Tab]]]:
     """Return a maker of three people's tabs, one for each way that may be left."""
     contexts = [await browser.new_context() for _ in WAYS]
 
     async def make(url: str) -> list[Tab]:
         return list(await asyncio.gather(*(tab(each, url, way) for each, way in zip(contexts, WAYS, strict=True))))
 
-    yield make
-    for each in contexts:
-        await each.close()
+    return make
 
 
 People = Callable[[str], Awaitable[list[Tab]]]
@@ -295,11 +292,10 @@ async def test_without_javascript_a_job_is_started_and_seen_to_its_end(server: S
             return await page.get_by_text("Done").count() > 0
         return False
 
-    await until(done, within=60)
+    await until(done)
     assert seen == sorted(seen)
     assert len(seen) >= 1
     await expect(page.get_by_text("Done").first).to_be_visible()
     await expect(page.get_by_text("On tape").first).to_be_visible()
     cookies = {each["name"]: each["value"] for each in await context.cookies()}
     assert "sessionid" in cookies
-    await context.close()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.e2e.conftest import on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 
 
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
+@on_the_loop_of_chromium
+async def page(browser: Browser) -> Page:
     context = await browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 800})
-    yield await context.new_page()
-    await context.close()
+    return await context.new_page()
 
 
 async def test_a_track_is_recorded_and_got_without_javascript(page: Page, server: ServerProcess) -> None:
@@ -28,8 +25,8 @@ async def test_a_track_is_recorded_and_got_without_javascript(page: Page, server
     await page.wait_for_url("**/prog/jobs/*/")
     article = page.locator("article.job")
     await expect(page.locator("progress")).to_be_visible()
-    await expect(article).to_have_attribute("data-state", "running", timeout=15_000)
-    await expect(article).to_have_attribute("data-state", "succeeded", timeout=45_000)
+    await expect(article).to_have_attribute("data-state", "running")
+    await expect(article).to_have_attribute("data-state", "succeeded")
     await expect(page.locator("h1")).to_contain_text("7/8")
     link = await page.locator("article a[href$=file]").get_attribute("href")
     file = await page.context.request.get(f"{server.url}{link}")
@@ -48,11 +45,11 @@ async def test_a_track_is_cancelled_and_tried_again_without_javascript(page: Pag
     first = page.url
     await page.get_by_role("button", name="Cancel").click()
     article = page.locator("article.job")
-    await expect(article).to_have_attribute("data-state", "cancelled", timeout=15_000)
+    await expect(article).to_have_attribute("data-state", "cancelled")
     await page.get_by_role("button", name="Retry").click()
     await page.wait_for_url(lambda url: url != first)
     await page.get_by_role("button", name="Cancel").click()
-    await expect(article).to_have_attribute("data-state", "cancelled", timeout=15_000)
+    await expect(article).to_have_attribute("data-state", "cancelled")
 
 
 async def test_what_was_refused_is_told(page: Page, server: ServerProcess) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from playwright.async_api import BrowserContext, Page, Response, Route, expect
 
+from tests.e2e.conftest import on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.proxy import Proxy
 from tests.synth.process import SynthProcess
@@ -24,7 +25,7 @@ def server(synth: SynthProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
-@pytest.fixture
+@on_the_loop_of_chromium
 async def proxy(server: ServerProcess) -> AsyncIterator[Proxy]:
     """A network that cuts connections when it is told to."""
     async with Proxy(server.port) as proxy:
@@ -81,7 +82,7 @@ async def test_each_row_is_shown_once_on_every_way_whatever_is_cut(
     await pages["stream-2"].route(re.compile("/fragments"), refuse)
     proxy.lose = 5
     await say(4, 6)
-    await until(lambda: proxy.lose == 0, within=15)
+    await until(lambda: proxy.lose == 0)
     await say(7, 7)
     for way, page in pages.items():
         await shown(page, said(7)[::-1] if way.endswith("newest") else said(7))
@@ -93,7 +94,7 @@ async def test_each_row_is_shown_once_on_every_way_whatever_is_cut(
     for way, page in {**pages, "late": late}.items():
         await shown(page, said(8)[::-1] if way.endswith("newest") else said(8))
     for page in (pages["stream-2"], pages["stream-1-table"], late):
-        await expect(page.locator("[sse-connect]")).to_have_count(0, timeout=10_000)
+        await expect(page.locator("[sse-connect]")).to_have_count(0)
     await late.reload()
     await shown(late, said(8))
     assert await late.locator("[sse-connect]").count() == 0
@@ -125,12 +126,12 @@ async def test_pages_of_pluto_rt_work(context: BrowserContext, server: ServerPro
         proxy.lose += by == "sse"
         pages.append((by, mode, page, statuses))
     for by, mode, page, statuses in pages:
-        await expect(page.locator("#results li")).to_have_text(expected[mode], timeout=15_000)
+        await expect(page.locator("#results li")).to_have_text(expected[mode])
         assert await page.locator("#results li.info").count() == len(expected[mode])
         if by == "sse":
-            await expect(page.locator("[sse-connect]")).to_have_count(0, timeout=10_000)
+            await expect(page.locator("[sse-connect]")).to_have_count(0)
         else:
-            await until(partial(statuses.count, 286), within=10)
+            await until(partial(statuses.count, 286))
             assert set(statuses) <= {200, 204, 286}
 
 
@@ -139,7 +140,7 @@ async def test_a_queue_is_that_of_whose_page_shows_it(context: BrowserContext, s
     async with page.expect_request(re.compile("/rt_messages/")) as asked:
         await page.goto(f"{server.url}/queue?of=theirs&by=polling&count=2")
     url = (await asked.value).url
-    await expect(page.locator("#results li")).to_have_count(2, timeout=15_000)
+    await expect(page.locator("#results li")).to_have_count(2)
     assert context.browser
     stranger = await context.browser.new_context()
     path = url.partition("?")[0] + "?index=0"

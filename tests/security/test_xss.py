@@ -10,7 +10,9 @@ from playwright.async_api import BrowserContext, Page, Request, expect
 
 from tests.conftest import until
 from tests.e2e.conftest import browser as browser
+from tests.e2e.conftest import chromium as chromium
 from tests.e2e.conftest import context as context
+from tests.e2e.conftest import on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.security.hostile import NAME
 
@@ -76,14 +78,14 @@ class Watched:
             return bool((await page.evaluate(MADE))[1])
 
         try:
-            await until(told, within=10)
+            await until(told)
         except AssertionError:
             raise AssertionError(f"{path} shows nothing of it: {await page.content()}") from None
         made, _ = await page.evaluate(MADE)
         assert (path, made, self.trouble) == (path, [], [])
 
 
-@pytest.fixture
+@on_the_loop_of_chromium
 async def watched(context: BrowserContext, site: ServerProcess) -> Watched:
     await context.add_init_script(WATCH)
     return Watched(context, site)
@@ -109,7 +111,7 @@ async def test_what_they_say_is_text_on_every_page(watched: Watched) -> None:
     # The page of the demo.
     page = await watched.page()
     await watched.open(page, "")
-    await expect(page.locator("#tracks > li")).to_have_count(4, timeout=15_000)
+    await expect(page.locator("#tracks > li")).to_have_count(4)
     await watched.harmless(page, "")
     # The pages without JavaScript, and what they lead to.
     for path in ("jobs/", *(f"jobs/{job}/" for job in begun.values())):
@@ -123,7 +125,7 @@ async def test_what_they_say_is_text_on_every_page(watched: Watched) -> None:
     await own.bring_to_front()
     await page.locator("form button").first.click()
     await watched.context.request.get(f"{watched.site.url}/again?job={begun['fails']}")
-    await expect(own.locator("prog-rock-toasts [part~=toast]")).to_have_count(2, timeout=15_000)
+    await expect(own.locator("prog-rock-toasts [part~=toast]")).to_have_count(2)
     await watched.harmless(own, "shown")
     # What a browser does with the file is decided by nobody but us.
     await page.goto(f"{watched.site.url}/prog/jobs/{begun['ends']}/file")
