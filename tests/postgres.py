@@ -18,8 +18,8 @@ import psutil
 
 from tests.processes import die_with_parent, free_port
 
-START_MOST = 30.0
-STOP_MOST = 30.0
+START_MOST = 60.0
+STOP_MOST = 60.0
 USER = "progrock"
 DEBIAN = Path("/usr/lib/postgresql")  # where Debian keeps what it does not put on the PATH
 

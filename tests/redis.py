@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.processes import die_with_parent, free_port
 
-START_MOST = 20.0
+START_MOST = 60.0
 
 
 class _Process:

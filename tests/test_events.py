@@ -290,7 +290,7 @@ async def test_events_from_threads_come_and_leave_no_connection(page: Callable[.
         threads = [threading.Thread(target=trigger, args=("session:me", f"{n}")) for n in range(5)]
         for thread in threads:
             thread.start()
-        await until(lambda: len(feed.events._waiting) == 5, within=10)
+        await until(lambda: len(feed.events._waiting) == 5)
         await until(lambda: not any(thread.is_alive() for thread in threads))
         assert sorted(name for _, name, _ in taken(feed)) == list("01234")
         await until(lambda: redis.cli("CLIENT", "LIST").count("id=") <= before)

@@ -209,7 +209,7 @@ async def test_a_database_that_hangs_holds_nobody_up_for_long(
 
     monkeypatch.setattr(history, "WAIT", 0.05)
     monkeypatch.setattr(history, "_durations", never)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*[history.ausual("s") for _ in range(3)]) == [0, 0, 0]
         assert await history.ausual("s") == 0
     assert questions == ["s"]

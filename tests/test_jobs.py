@@ -491,7 +491,7 @@ async def test_a_sync_view_of_an_async_server_starts_in_its_transaction() -> Non
         with transaction.atomic():
             return jobs.start(owner="me").job
 
-    job = await asyncio.wait_for(sync_to_async(view)(), 10)
+    job = await asyncio.wait_for(sync_to_async(view)(), 60)
     assert await registry.store().peek([job]) != [None]
 
 

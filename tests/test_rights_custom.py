@@ -275,8 +275,8 @@ async def test_a_permission_that_is_taken_back_ends_what_it_allowed(theirs: Jobs
         pass
     assert frame["job"] == theirs.going
     await many.aclose()
-    await asyncio.wait_for(rows, 5)
-    assert (await asyncio.wait_for(waits, 5)).status_code == 404
+    await asyncio.wait_for(rows, 15)
+    assert (await asyncio.wait_for(waits, 15)).status_code == 404
     assert not [each for each in hub()._sinks if each[0] == OWNER]
     # What is their own goes on.
     assert mine in socket.feed._watches

@@ -294,7 +294,7 @@ async def postgres_forgets(scene: Scene) -> None:
     for setting in ("synchronous_commit = off", "wal_writer_delay = '10s'"):
         await stage.aside(stage.postgres.sql, f"ALTER SYSTEM SET {setting}")
     await stage.aside(stage.postgres.sql, "SELECT pg_reload_conf()")
-    await until(lambda: len(stage.crew.events.of("finished", since=began)) >= FORGOTTEN, 20)
+    await until(lambda: len(stage.crew.events.of("finished", since=began)) >= FORGOTTEN)
     await stage.aside(lambda: stage.postgres.stop(immediate=True))
     await stage.aside(stage.postgres.start)
     await stage.aside(stage.postgres.sql, "ALTER SYSTEM RESET ALL")

@@ -11,7 +11,7 @@ from tests.chaos.faults import DONE, Fault, Scene
 from tests.chaos.project.apps import RUN_LEASE
 from tests.chaos.stage import Seat
 
-STRUCK_MOST = 40.0
+STRUCK_MOST = 60.0
 """Seconds until somebody has come by the next place."""
 FROZEN = RUN_LEASE / 1000 + 2
 """Seconds that stand still who is frozen at a place."""

@@ -16,7 +16,7 @@ from tests.chaos.sabotage import SABOTAGE
 from tests.chaos.stage import Stage
 
 SEED = random.randrange(10**6)
-SHORT = Measure(jobs=12, lasts=1.5, freeze=3.7, trouble=2.5, most=30)
+SHORT = Measure(jobs=12, lasts=1.5, freeze=3.7, trouble=2.5, most=60)
 # What the others show as well, or other tests do, in more time than there is.
 LEFT_OUT = {
     *("kill-workers", "kill-schedulers", "redis-lost", "redis-restored", "redis-cut", "redis-full", "entries-deleted"),

@@ -99,7 +99,7 @@ async def test_however_a_socket_ends_nothing_of_it_is_left(socket: Socket, remot
     else:
         socket.broken = True
         socket.say({"action": "ping"})
-    await asyncio.wait([socket.task], timeout=5)
+    await asyncio.wait([socket.task], timeout=60)
     assert socket.task.done()
     assert not hub()._sinks
     following = socket.consumer._following
@@ -265,7 +265,7 @@ async def test_a_server_that_cannot_send_gives_the_socket_up(tasks: Run, monkeyp
     await socket.hear("hello")
     socket.gate.clear()
     socket.feed.deliver(update(1))
-    await asyncio.wait([socket.task], timeout=5)
+    await asyncio.wait([socket.task], timeout=60)
     # In order: a server that is told of an error logs it.
     assert (socket.task.done(), socket.task.cancelled(), socket.task.exception()) == (True, False, None)
     assert not receiver._sockets
@@ -281,7 +281,7 @@ async def test_an_owner_has_so_many_sockets_and_then_others_again(tasks: Run, se
     assert eleventh.frames == []
     await elsewhere.hear("hello")
     sockets[0].inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
-    await asyncio.wait([sockets[0].task], timeout=5)
+    await asyncio.wait([sockets[0].task], timeout=60)
     again = Socket(tasks, {"client": ["10.0.0.1", 100]})
     await again.hear("hello")
     for each in (eleventh, elsewhere, again, *sockets[1:]):
@@ -509,7 +509,7 @@ async def test_events_come_to_a_socket_that_has_subscribed(socket: Socket, setti
     await atrigger([socket.feed.owner, "channel:room.7"], "b")
     assert (await socket.hear("event", 3))["channel"] == "room.7"
     socket.task.cancel()
-    await asyncio.wait([socket.task], timeout=5)
+    await asyncio.wait([socket.task], timeout=60)
     assert not hub()._subscribers
 
 

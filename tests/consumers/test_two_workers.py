@@ -240,7 +240,7 @@ async def test_a_429_with_retry_after_is_obeyed_by_a_worker_for_all_its_jobs(sit
     await until(lambda: all(worker._calls.dead("s") for worker in workers))
     heard = len(remote.calls)
     remote.answer = lambda at: web.json_response({"state": "succeeded"})
-    await until(all_ended, 20)
+    await until(all_ended)
     held = [at for at in remote.calls[heard:] if at < refused[0] + 3]
     assert len(held) <= sum(worker.slots for worker in workers)  # those that were on their way
     assert not await Job.objects.exclude(state=State.SUCCEEDED).aexists()

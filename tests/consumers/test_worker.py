@@ -470,7 +470,7 @@ async def test_a_slow_listener_holds_up_nobody_else(remote: Remote) -> None:
     try:
         one, two = await two_running(remote)
         remote.looks[f"r-{one}"] = [Reading(State.SUCCEEDED)]
-        await asyncio.wait_for(listening.wait(), 10)
+        await asyncio.wait_for(listening.wait(), 60)
         polls = len(remote.polls)
         await until(lambda: len(remote.polls) > polls + 3)
         assert [f"r-{two}"] == remote.polls[-1]
@@ -1049,7 +1049,7 @@ async def test_an_end_that_a_stop_kept_from_being_told_is_told(
     signals.finished.connect(slow)
     try:
         job = (await jobs.astart(owner="me")).job
-        await asyncio.wait_for(held.wait(), 10)
+        await asyncio.wait_for(held.wait(), 60)
         await engine.stop()
         # The service has forgotten it meanwhile.
         remote.default = remote.looks[f"r-{job}"] = [Miss("unreachable", "Nobody there.")]

@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.contrib.settings")
 from progrock.contrib.celery import current, track_tasks
 
 URL = os.environ.get("CELERY_REDIS") or os.environ.get("REDIS_URL") or "redis://127.0.0.1:1/0"
-WAIT_MOST = 30
+WAIT_MOST = 60
 
 app = Celery("studio", broker=URL, backend=URL)
 app.conf.update(

@@ -603,7 +603,7 @@ async def test_a_layer_that_loses_a_cancellation_does_not_keep_it_from_stopping(
     serving = tasks(serve(Counting(store)))
     await waiting.wait()
     serving.cancel()
-    await asyncio.wait_for(asyncio.wait([serving]), 5)
+    await asyncio.wait_for(asyncio.wait([serving]), 60)
     assert serving.done()
 
 

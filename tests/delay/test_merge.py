@@ -35,7 +35,7 @@ async def test_each_item_comes_when_it_is_there() -> None:
         yield 0.05
 
     seen: list[float] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for item in merge([late(), items(0.01, 0.02), items()]):
             seen.append(item)
             if item == 0.02:

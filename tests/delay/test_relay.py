@@ -43,7 +43,7 @@ def later(n: int = 0, delay: object = 0, **more: object) -> dict[str, Any]:
 
 
 async def arrived(layer: Any, channel: str = "c") -> dict[str, Any]:
-    message: dict[str, Any] = await asyncio.wait_for(layer.receive(channel), 10)
+    message: dict[str, Any] = await asyncio.wait_for(layer.receive(channel), 60)
     return message
 
 

@@ -70,7 +70,7 @@ async def test_every_role_comes_up_and_ends_in_grace(tmp_path: Path, redis: Redi
                 assert each.alive, each.log
                 return await _exit_code(asked, environment) == 0
 
-            await until(well, within=30)
+            await until(well)
         for name, each in running.items():
             assert _handles(each.pid, signal.SIGTERM), name
             grace = float(known[name].get("stop_grace_period", "10s").removesuffix("s"))

@@ -62,13 +62,13 @@ async def test_ten_minutes_from_nothing_to_a_printed_book(tmp_path: Path) -> Non
     try:
         press.spawn()
         server.spawn()
-        await until(answers, within=20)
+        await until(answers)
         page = get("/order/")
         assert "<prog-rock job=" in page
         (script,) = re.findall(r'src="([^"]+\.js)"', page)
         assert "customElements.define" in get(script)
-        await until(lambda: shelf()[0][2] > 0, within=20)
-        await until(lambda: shelf()[0][1] == "succeeded", within=20)
+        await until(lambda: shelf()[0][2] > 0)
+        await until(lambda: shelf()[0][1] == "succeeded")
         assert shelf() == [["Close to the Edge", "succeeded", 100, {"pages": 10}]]
     except BaseException:
         sys.stderr.write(server.log + press.log)

@@ -138,7 +138,7 @@ async def test_of_clients_that_are_killed_nothing_is_left(
         # As a client that is killed: no goodbye, what it did not read is thrown away.
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.close()
-    await until(lambda: not groups(), within=20)
+    await until(lambda: not groups())
     caller.post(caller.url(f"jobs/{job}/cancel")).raise_for_status()
 
 

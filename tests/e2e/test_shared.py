@@ -45,9 +45,9 @@ async def test_a_stranger_sees_it_move_and_can_do_nothing(browser: Browser, serv
             await page.add_init_script(NO_SOCKETS)
         await page.goto(link)
         element = page.locator("prog-rock")
-        await expect(element).to_have_attribute("state", "running", timeout=15_000)
+        await expect(element).to_have_attribute("state", "running")
         first = await element.get_attribute("progress") or ""
-        await expect(element).not_to_have_attribute("progress", first, timeout=15_000)
+        await expect(element).not_to_have_attribute("progress", first)
         await expect(page.locator("article.job")).to_be_hidden()
         for name in ("Cancel", "Retry"):
             await expect(page.get_by_role("button", name=name)).to_have_count(0)

@@ -92,12 +92,12 @@ def newest(me: requests.Session, url: str, wanted: str) -> dict[str, Any]:
     """Return my newest job, once it is in a state."""
     until = time.monotonic() + 60
     while True:
-        jobs = me.get(f"{url}/prog/jobs/", timeout=5).json()["jobs"]
+        jobs = me.get(f"{url}/prog/jobs/", timeout=30).json()["jobs"]
         if jobs and jobs[0]["state"] == wanted and (wanted != "running" or jobs[0]["lines"]):
             found: dict[str, Any] = jobs[0]
             return found
         assert time.monotonic() < until, jobs
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def test_the_import_is_seen_to_its_end(site: tuple[Shop, str], me: requests.Session) -> None:
@@ -117,9 +117,9 @@ def test_the_import_is_cancelled_from_the_page(site: tuple[Shop, str], me: reque
             me.post(
                 f"{url}/prog/jobs/{job['job']}/cancel",
                 headers={"X-CSRFToken": str(me.cookies["csrftoken"])},
-                timeout=5,
+                timeout=30,
             ).raise_for_status()
-            assert running.wait(20) == 0
+            assert running.wait(60) == 0
         finally:
             running.kill()
     assert newest(me, url, "cancelled")["job"] == job["job"]

@@ -35,7 +35,7 @@ class Stage:
         self.seeded.extend(new)
         return new
 
-    async def over(self, within: float = 60, *, seeded: Sequence[NewEntry] = ()) -> None:
+    async def over(self, within: float = 120, *, seeded: Sequence[NewEntry] = ()) -> None:
         """Wait until no chain is in the store."""
         keys = [entry.key for entry in seeded or self.seeded]
 

@@ -18,7 +18,7 @@ from tests.redis import RedisServer
 from tests.until import until
 
 ROOT = Path(__file__).resolve().parents[2]
-START_MOST = 30.0
+START_MOST = 60.0
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,6 @@ async def test_random_kills_lose_and_double_nothing(open_stage: Open) -> None:
         at = random.randrange(len(running))
         running[at].kill()
         running[at] = makers[at]()
-    await stage.over(within=120)
+    await stage.over()
     await stage.check(settles_told=False)
     assert all(hand.code is None for hand in running)

@@ -57,7 +57,7 @@ async def test_channels_own_worker_loses_nothing_for_good(open_stage: Open, laye
             await asyncio.sleep(0.1)
             assert hand.code is None, "\n".join(hand.log)
     await stage.seed(40, steps=8, every=100)
-    await until(lambda: len(stage.events.of("struck")) == 2, within=30)
+    await until(lambda: len(stage.events.of("struck")) == 2)
     # It knows no signals: this is a kill.
     assert (await raising.stop())[0] == -signal.SIGTERM
     await stage.over()

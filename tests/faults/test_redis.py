@@ -67,7 +67,7 @@ async def test_restarted_with_what_it_wrote_down_nothing_is_lost(stage: Stage, c
     crew.redis.start()
     # As hard as it can be: but what it answered is on the disk.
     crew.redis.cli("CONFIG", "SET", "appendfsync", "always")
-    await until(lambda: len(stage.events.of("settled", of_chains=True)) > 200, within=30)
+    await until(lambda: len(stage.events.of("settled", of_chains=True)) > 200)
     crew.redis.kill()
     crew.redis.start()
     await stage.over()
@@ -78,7 +78,7 @@ async def test_connections_that_are_cut_and_scripts_that_are_forgotten_cost_noth
     await stage.seed(40, steps=20, every=100)
     for cut in (("CLIENT", "KILL", "TYPE", "pubsub"), ("SCRIPT", "FLUSH"), ("CLIENT", "KILL", "TYPE", "normal")):
         crew.redis.cli(*cut)
-        await until(partial(_settled_since, stage, time.monotonic_ns(), 40), within=30)
+        await until(partial(_settled_since, stage, time.monotonic_ns(), 40))
     await stage.over()
     await stage.check(settles_told=False)
 
@@ -109,7 +109,7 @@ async def test_emptied_it_works_on_with_what_is_new(stage: Stage, crew: Crew, ho
     stage.seeded.clear()
     began = time.monotonic()
     new = await stage.seed(40, steps=5, every=100)
-    await until(lambda: stage.events.of("begin", key=new[0].key), within=30)
+    await until(lambda: stage.events.of("begin", key=new[0].key))
     assert time.monotonic() - began < 15
     await stage.over()
     await stage.check(settles_told=False)

@@ -29,7 +29,7 @@ class Mail:
         for number in numbers:
             await self._layer.send(CHANNEL, {"channel": "mail", "content": {"n": number}, "delay": delay})
 
-    async def wait(self, count: int, within: float = 30) -> None:
+    async def wait(self, count: int, within: float = 60) -> None:
         async with asyncio.timeout(within):
             while len(self.arrived) < count:
                 message: dict[str, Any] = await self._layer.receive("mail")
@@ -61,7 +61,7 @@ async def test_a_relay_that_is_killed_is_replaced_and_what_waits_is_sent(open_st
     async def stored() -> bool:
         return await stage.store.depth() == 20 + 2  # the standing ones
 
-    await until(stored, within=20)
+    await until(stored)
     first.kill()
     await mail.send(range(21, 41), 0)
     await mail.wait(41)
@@ -73,7 +73,7 @@ async def test_what_a_frozen_relay_took_with_it_is_late_and_the_rest_is_not(open
     first, second = await _reading_and_another(stage, mail)
     first.freeze()
     await mail.send(range(1, 2), 0)  # into its socket
-    await until(lambda: stage.events.of("renewed", key=INTAKE.key, pid=second.pid), within=30)
+    await until(lambda: stage.events.of("renewed", key=INTAKE.key, pid=second.pid))
     await mail.send(range(2, 41), 0)
     await mail.wait(40)
     assert 1 not in mail.arrived

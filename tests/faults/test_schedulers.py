@@ -75,13 +75,13 @@ async def test_of_many_schedulers_each_leases_something_else_and_one_that_is_kil
 
 async def _replaced(stage: Stage, hand: Hand) -> float:
     """Kill a scheduler at work and return after how many seconds another one leased what was due."""
-    await until(lambda: stage.events.of("leased", pid=hand.pid, of_chains=True), within=30)
+    await until(lambda: stage.events.of("leased", pid=hand.pid, of_chains=True))
     at = hand.kill()
 
     def others() -> list[int]:
         return [each.at for each in stage.events.of("leased", since=at, of_chains=True) if each.pid != hand.pid]
 
-    await until(others, within=30)
+    await until(others)
     return (min(others()) - at) / 1e9
 
 
@@ -91,7 +91,7 @@ async def test_a_message_that_never_leaves_holds_up_one_batch_and_not_the_schedu
     stage.crew.worker()
     await stage.crew.present()
     await stage.seed(20, steps=4, every=100)
-    await stage.over(within=30)
+    await stage.over()
     await stage.check()
     assert any("takes no leases" in line for line in scheduler.log)
 

@@ -37,7 +37,7 @@ async def test_a_busy_worker_finishes_what_is_short_and_gives_back_what_is_long(
     scheduler = stage.crew.scheduler("--batch", "5")
     await stage.crew.present()
     await stage.seed(30, steps=3, every=100)
-    await until(lambda: all(stage.events.of("begin", pid=hand.pid) for hand in (short, long, asked_twice)), within=30)
+    await until(lambda: all(stage.events.of("begin", pid=hand.pid) for hand in (short, long, asked_twice)))
 
     asked = time.monotonic_ns()
     for hand in (short, long, asked_twice):
@@ -54,7 +54,7 @@ async def test_a_busy_worker_finishes_what_is_short_and_gives_back_what_is_long(
         assert stage.events.of("returned", pid=hand.pid, since=asked, of_chains=True)
 
     stage.crew.worker()
-    await stage.over(within=30)
+    await stage.over()
     await stage.check()
     assert (await scheduler.stop())[0] == 0
 
@@ -70,7 +70,7 @@ async def test_a_scheduler_that_is_stopped_at_work_leaves_nothing_to_a_lease(ope
     code, seconds = await stopped.stop()
     assert code == 0
     assert seconds < 20
-    await stage.over(within=30)
+    await stage.over()
     await stage.check()
 
 

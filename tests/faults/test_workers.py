@@ -85,7 +85,7 @@ async def test_what_was_handed_to_a_dead_worker_goes_to_a_live_one(open_stage: O
     assert await doomed.end() == KILLED
     stage.crew.worker()
     # Three seconds until it is known to be dead, and a hand-off.
-    await stage.over(within=40)
+    await stage.over()
     await stage.check()
     # It had not looked yet: no attempt was lost.
     assert {each.attempt for each in stage.events.of("begin")} == {1}

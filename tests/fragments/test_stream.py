@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 
 async def all_of(caller: Caller, path: str, **headers: str) -> list[Told]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         return [event async for event in told(await listen(caller, path, **headers))]
 
 
@@ -69,7 +69,7 @@ async def test_a_reader_that_is_cut_off_again_and_again_gets_each_row_once(
         if response.status_code == 204:
             break
         taken = 0
-        async with asyncio.timeout(15), aclosing(told(response)) as source:
+        async with asyncio.timeout(60), aclosing(told(response)) as source:
             async for event in source:
                 reader.take(event)
                 assert len(set(reader.rows)) == len(reader.rows)
@@ -129,7 +129,7 @@ async def test_silence_is_broken(caller: Caller, going: Remote, monkeypatch: pyt
     monkeypatch.setattr(view, "HEARTBEAT", 0.05)
     job = await caller.start()
     response = await listen(caller, at(job))
-    async with asyncio.timeout(10), aclosing(cast("Any", aiter(cast("Any", response)))) as parts:
+    async with asyncio.timeout(60), aclosing(cast("Any", aiter(cast("Any", response)))) as parts:
         async for part in parts:
             if part == b": \n\n":
                 break

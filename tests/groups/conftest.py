@@ -80,7 +80,7 @@ async def seen(job: str, **like: Any) -> Snapshot:
         last[:] = [await jobs.aget(job, owner=ME)]
         return all(getattr(last[0], name) == value for name, value in like.items())
 
-    await until(right, within=10)
+    await until(right)
     return last[0]
 
 

@@ -198,7 +198,7 @@ async def test_a_cancel_reaches_the_children_and_the_block(remote: Remote) -> No
         # Its code has not been heard since.
         assert (await jobs.aget(group.id, owner=ME)).state is State.CANCELLING
         late = await jobs.astart(owner=ME, parent=group.id)
-        await until(lambda: group.cancelled, within=10)
+        await until(lambda: group.cancelled)
         await group.astart()
         raise AssertionError("expected that no child can be started any more")
     assert (await end_of(late.job)).state is State.CANCELLED
@@ -249,7 +249,7 @@ async def test_a_group_whose_process_died_is_lost_after_its_children(remote: Rem
     shown = await jobs.aget(group, owner=ME)
     assert (shown.state, shown.misses) == (State.RUNNING, 0)
     remote.say(Reading(State.SUCCEEDED), job=child.job)
-    await until(lambda: _quiet(group), within=10)
+    await until(lambda: _quiet(group))
     end = await end_of(group)
     assert (end.state, end.error and end.error.code) == (State.FAILED, "lost")
 
@@ -313,7 +313,7 @@ async def test_while_children_cannot_be_counted_the_group_waits(
         await seen(group.id, state=State.RUNNING)
         with monkeypatch.context() as broken:
             broken.setattr("progrock.groups.service.roll_up", away)
-            await until(lambda: _quiet(group.id), within=10)
+            await until(lambda: _quiet(group.id))
     assert (await end_of(group.id)).state is State.SUCCEEDED
 
 
@@ -335,7 +335,7 @@ async def test_no_client_starts_a_group_and_nobody_adds_to_somebody_elses(remote
         with pytest.raises(NotFound):
             await jobs.astart(owner=ME, parent=group.id)
     assert await Job.objects.acount() == 1
-    await until(lambda: Job.objects.filter(state="succeeded").aexists(), within=10)
+    await until(lambda: Job.objects.filter(state="succeeded").aexists())
 
 
 @pytest.mark.parametrize(

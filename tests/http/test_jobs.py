@@ -273,7 +273,7 @@ async def waits(caller: Caller, remote: Remote, path: str, **headers: str) -> An
     await asyncio.wait([waiting], timeout=0.3)
     assert not waiting.done(), (await waiting).content
     remote.gate.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):  # it does not sit out the time that it may wait
         return await waiting
 
 

@@ -48,7 +48,7 @@ def checked(frames: list[Event]) -> list[int]:
 
 
 async def all_of(response: HttpResponse) -> list[Event]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         return [event async for event in events(response)]
 
 
@@ -107,7 +107,7 @@ async def test_a_client_that_is_cut_off_again_and_again_gets_each_line_once(call
         response = await caller.get(f"jobs/{job}/stream", **headers)
         if response.status_code == 204:
             break
-        async with asyncio.timeout(15), aclosing(events(response)) as source:
+        async with asyncio.timeout(60), aclosing(events(response)) as source:
             taken = 0
             async for frame in source:
                 if not frame["seq"] and frames:
@@ -149,7 +149,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def parts(response: Any) -> AsyncGenerator[bytes, None]:
-    async with asyncio.timeout(10), aclosing(aiter(response)) as source:
+    async with asyncio.timeout(60), aclosing(aiter(response)) as source:
         async for part in source:
             yield part
 
@@ -205,7 +205,7 @@ async def test_a_stream_that_is_stuck_in_sending_is_broken_off(
             await asyncio.Event().wait()  # the client reads no more
 
     sending = asyncio.ensure_future(send())
-    await asyncio.wait([sending], timeout=5)
+    await asyncio.wait([sending], timeout=60)
     assert sending.cancelled()
     await until(lambda: not hub()._sinks)
 
@@ -229,7 +229,7 @@ async def test_however_a_stream_ends_nothing_of_it_is_left(caller: Caller, going
     await until(lambda: hub()._sinks or reading.done())
     if how == "cancelled":
         reading.cancel()
-    await asyncio.wait([reading], timeout=5)
+    await asyncio.wait([reading], timeout=60)
     await until(lambda: not hub()._sinks and not bounds._open)
 
 

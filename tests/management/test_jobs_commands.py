@@ -206,7 +206,7 @@ async def test_whoever_follows_hears_each_line_once_and_the_end(monkeypatch: pyt
 
         listening = asyncio.ensure_future(listen())
         await testing.adrain()
-        told = await asyncio.wait_for(listening, 10)
+        told = await asyncio.wait_for(listening, 60)
     assert told[-1].snapshot.state is State.SUCCEEDED
     assert [each.snapshot.complete for each in told].count(True) == 1
     assert [line.text for each in told for line in each.lines] == ["line 0", "line 1", "line 2"]
@@ -247,7 +247,7 @@ async def test_who_follows_all_of_theirs_hears_of_those_to_come() -> None:
         await until(lambda: states)
         second = (await jobs.astart(owner="a")).job
         await testing.adrain()
-        await asyncio.wait_for(listening, 10)
+        await asyncio.wait_for(listening, 60)
     assert list(states) == [first, second]
 
 

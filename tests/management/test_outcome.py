@@ -27,7 +27,7 @@ def code_after(*signals: signal.Signals, asks: bool) -> tuple[object, bool]:
 
     async def main(interrupted: asyncio.Event) -> int:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 for number in signals:
                     os.kill(os.getpid(), number)
                     await interrupted.wait()
@@ -57,7 +57,7 @@ def test_who_was_started_to_ignore_ctrl_c_does() -> None:
     async def main(interrupted: asyncio.Event) -> int:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.Event().wait()
         return 0
 

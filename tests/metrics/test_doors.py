@@ -198,7 +198,7 @@ async def test_worker_and_scheduler_have_ports_of_their_own(site: dict[str, Comm
     def urls() -> list[str]:
         return [url for each in site.values() for url in re.findall(r"at (http://\S+)/metrics", each.log)]
 
-    await until(lambda: len(urls()) == 2, 30)
+    await until(lambda: len(urls()) == 2)
     worker, delay = urls()
     async with aiohttp.ClientSession() as session:
 
@@ -210,7 +210,7 @@ async def test_worker_and_scheduler_have_ports_of_their_own(site: dict[str, Comm
             found = Page((await said(f"{delay}/metrics"))[1]).samples
             return found.get(Series("progrock_workers")) == found.get(Series("progrock_schedulers")) == 1
 
-        await until(both_alive, 30)
+        await until(both_alive)
         assert await said(f"{worker}/readyz") == (200, "ok\n")
         status, text = await said(f"{worker}/metrics")
         assert status == 200

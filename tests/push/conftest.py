@@ -52,5 +52,5 @@ async def end_of(job: str) -> Snapshot:
     async def ended() -> bool:
         return (await jobs.aget(job, owner=ME)).complete
 
-    await until(ended, within=10)
+    await until(ended)
     return await jobs.aget(job, owner=ME)

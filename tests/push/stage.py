@@ -65,7 +65,7 @@ class Stage:
 
     async def end(self, name: str) -> tuple[Any, ...]:
         """Return how a job ended, once it has."""
-        await until(lambda: self.ended(name), within=30)
+        await until(lambda: self.ended(name))
         ended = self.ended(name)
         assert ended
         return ended

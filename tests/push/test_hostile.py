@@ -87,12 +87,12 @@ async def test_a_coroutine_that_is_cancelled_while_it_begins_leaves_no_job_that_
             raise AssertionError("expected to be cancelled before")
 
     working = asyncio.ensure_future(work())
-    await until(inserting.is_set, within=10)
+    await until(inserting.is_set)
     working.cancel()
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await working
-    await until(lambda: Job.objects.filter(pk=block.id).aexists(), within=10)
+    await until(lambda: Job.objects.filter(pk=block.id).aexists())
     assert (await end_of(block.id)).state is State.FAILED
 
 
@@ -194,7 +194,7 @@ async def test_code_hears_of_a_cancel_that_came_before_the_first_step(monkeypatc
     async with progrock.track("Import", owner=ME) as job:
         await jobs.acancel(job.id, owner=ME)
         away = False
-        await until(lambda: job.cancelled, within=10)
+        await until(lambda: job.cancelled)
     assert (await end_of(job.id)).state is State.CANCELLED
 
 
@@ -228,7 +228,7 @@ async def test_a_thread_that_goes_on_to_log_does_not_keep_the_end_back() -> None
 
         thread = threading.Thread(target=chatter)
         thread.start()
-        await until(lambda: len(job._lines) == tracked.LINES_MOST, within=10)
+        await until(lambda: len(job._lines) == tracked.LINES_MOST)
         job.complete()
     try:
         assert job.over

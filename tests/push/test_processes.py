@@ -46,7 +46,7 @@ async def test_a_process_that_is_killed_is_noticed(stage: Stage) -> None:
         for code in (job, group):
             assert code.stdout
             assert code.stdout.readline() == "ready\n"
-        await until(lambda: stage.ended("group one"), within=20)
+        await until(lambda: stage.ended("group one"))
         for code in (job, group):
             code.kill()
     assert (await stage.end("hang"))[:3] == ("failed", 50.0, "lost")

@@ -34,7 +34,7 @@ async def says(job: str, wanted: Callable[[Snapshot], object]) -> Snapshot:
     async def so() -> bool:
         return bool(wanted(await jobs.aget(job, owner=ME)))
 
-    await until(so, within=10)
+    await until(so)
     return await jobs.aget(job, owner=ME)
 
 
@@ -140,7 +140,7 @@ async def test_a_cancel_reaches_code_that_asks_for_it() -> None:
         await says(job.id, lambda snapshot: snapshot.state is State.RUNNING and snapshot.heard)
         assert not job.cancelled
         assert (await jobs.acancel(job.id, owner=ME)).state is State.CANCELLING
-        await until(lambda: job.cancelled, within=10)
+        await until(lambda: job.cancelled)
     end = await end_of(job.id)
     assert (end.state, end.message) == (State.CANCELLED, "Cancelled.")
 
@@ -164,7 +164,7 @@ async def test_a_cancel_interrupts_code_that_wants_it(way: str) -> None:
         await jobs.acancel(job.id, owner=ME)
         items = job.iterate(iter(lambda: None, 1))
         ways = {"iterate": lambda: next(items), "report": job.report, "advance": job.advance}
-        await until(ways[way], within=10)  # None of them ever returns anything else.
+        await until(ways[way])  # None of them ever returns anything else.
     assert (await end_of(job.id)).state is State.CANCELLED
 
 

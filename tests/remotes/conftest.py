@@ -52,7 +52,7 @@ async def run(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         service: dict[str, Any] = {
             "BACKEND": "progrock.services.HTTPService",
             "OPTIONS": options,
-            "POLICY": {"interval": 50, "cancel_patience": 5_000, "patience": 10_000, "deadline": 60_000},
+            "POLICY": {"interval": 250, "cancel_patience": 40_000, "patience": 60_000, "deadline": 300_000},
         }
         if hook:
             service["HOOK"] = hook
@@ -76,5 +76,5 @@ async def end_of(job: str) -> Snapshot:
     async def ended() -> bool:
         return (await jobs.aget(job, owner="me")).complete
 
-    await until(ended, within=30)
+    await until(ended)
     return await jobs.aget(job, owner="me")

@@ -25,7 +25,7 @@ async def look(service: Service, remote: str) -> Look:
     return found
 
 
-async def looks(service: Service, remote: str, so: Callable[[Reading], object], within: float = 60) -> list[Reading]:
+async def looks(service: Service, remote: str, so: Callable[[Reading], object]) -> list[Reading]:
     """Look until the reading is as it should be, and return all readings. A miss fails the test."""
     seen: list[Reading] = []
 
@@ -35,7 +35,7 @@ async def looks(service: Service, remote: str, so: Callable[[Reading], object], 
         seen.append(found)
         return so(found)
 
-    await until(reached, within)
+    await until(reached)
     return seen
 
 

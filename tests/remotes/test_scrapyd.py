@@ -83,7 +83,7 @@ async def test_a_crawl_that_runs_is_cancelled(
     cancelled = await service.cancel(remote)
     assert isinstance(cancelled, Reading)
     assert cancelled.state is State.CANCELLED
-    await until(lambda: server.get("/listjobs.json")["running"] == [], within=30)
+    await until(lambda: server.get("/listjobs.json")["running"] == [])
 
 
 async def test_a_cancel_that_comes_too_late_says_how_it_ended(
@@ -116,7 +116,7 @@ async def test_the_engine_takes_jobs_to_their_end(
     assert (ended.state, ended.title) == (State.SUCCEEDED, "pages")
     await jobs.acancel(long.job, owner="me")
     assert (await end_of(long.job)).state is State.CANCELLED
-    await until(lambda: server.get("/listjobs.json")["running"] == [], within=30)
+    await until(lambda: server.get("/listjobs.json")["running"] == [])
 
 
 async def test_a_crawl_that_is_forgotten_is_failed_with_its_reason(
@@ -133,7 +133,7 @@ async def test_a_crawl_that_is_forgotten_is_failed_with_its_reason(
         return (await jobs.aget(started.job, owner="me")).misses
 
     await until(seen)
-    await until(lambda: server.get("/listjobs.json")["running"], within=30)
+    await until(lambda: server.get("/listjobs.json")["running"])
     server.kill()
     await until(missed)
     server.start()

@@ -10,7 +10,7 @@ from celery import Celery, Task
 from celery.backends.base import Backend
 
 URL = os.environ.get("CELERY_REDIS", "redis://127.0.0.1:1/0")
-WAIT_MOST = 30
+WAIT_MOST = 60
 
 app = Celery("studio", broker=URL, backend=URL)
 app.conf.update(

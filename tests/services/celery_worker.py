@@ -11,7 +11,7 @@ from tests.e2e.server import Command
 from tests.redis import RedisServer
 from tests.services import celery_app
 
-START_MOST = 30.0
+START_MOST = 60.0
 
 
 class Studio:

@@ -75,7 +75,7 @@ async def until_look(service: CeleryService, job: str, wanted: Callable[[Reading
         looks.append(await look_at(service, job))
         return isinstance(looks[-1], Reading) and wanted(looks[-1])
 
-    await until(seen, within=15)
+    await until(seen)
     assert isinstance(looks[-1], Reading)
     return looks[-1]
 
@@ -190,7 +190,7 @@ async def test_a_task_that_has_begun_is_ended_if_that_is_wanted(rooms: Studio, m
         looks.append(await service.cancel(job))
         return isinstance(looks[-1], Reading) and looks[-1].state.complete
 
-    await until(ended, within=15)
+    await until(ended)
     told = "Its worker was told to stop it."
     assert looks[0] == Reading(State.RUNNING, message=told)
     assert looks[-1] == Reading(State.CANCELLED, message=told)

@@ -195,7 +195,7 @@ async def end_of(job: str) -> Snapshot:
     async def ended() -> bool:
         return (await jobs.aget(job, owner="me")).complete
 
-    await until(ended, within=20)
+    await until(ended)
     return await jobs.aget(job, owner="me")
 
 

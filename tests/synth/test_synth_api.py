@@ -336,7 +336,7 @@ async def test_a_disk_that_refuses_fails_the_render(tmp_path: Path, monkeypatch:
 
 
 async def _poll(client: TestClient[Any, Any], path: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with client.get(path) as reply:
                 render: dict[str, Any] = await reply.json()
