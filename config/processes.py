@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,15 +36,16 @@ class Processes:
         """
         if log:
             self._logs[name] = log
-        process = self._running[name] = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if read else subprocess.DEVNULL,
-            # Ctrl-C reaches this process alone, which then stops the others in order.
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
+        with _signals_wait() as before:
+            process = self._running[name] = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if read else subprocess.DEVNULL,
+                # Ctrl-C reaches this process alone, which then stops the others in order.
+                start_new_session=True,
+                preexec_fn=partial(_begin, before),
+            )
         return process
 
     def run(self, name: str, *command: str) -> int:
@@ -77,6 +79,18 @@ def _stop(processes: Collection[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _die_with_parent() -> None:
-    # PR_SET_PDEATHSIG: nothing is left behind, even if this process is killed.
-    _LIBC.prctl(1, signal.SIGKILL)
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[set[int]]:
+    """Hold what asks to stop back: what is raised in a callback of fork is lost, and so is a process without a name."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield set(before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(signals: Iterable[int]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG: nothing is left behind, even if this process is killed.
+        _LIBC.prctl(1, signal.SIGKILL)

@@ -53,9 +53,10 @@ def main() -> int:
         address = f"http://{'127.0.0.1' if host == ANY else host}:{port}/"
         _wait_for(address, processes)
         say(f"Rock out: {address}   (Ctrl-C stops it)")
-        while True:
+        while not _asked_to_stop():
             processes.check()
             time.sleep(0.2)
+        raise KeyboardInterrupt
     except KeyboardInterrupt:
         say("Stopping")
         return 0
@@ -73,6 +74,11 @@ def _interrupt(*args: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _asked_to_stop() -> bool:
+    """Tell whether somebody has, though what was raised is lost, as in a finalizer."""
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def say(line: str) -> None:

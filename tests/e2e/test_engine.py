@@ -205,6 +205,23 @@ async def test_a_job_outlives_its_worker_and_its_scheduler(synth: SynthProcess, 
     assert synth.call("GET", "/v1/stats").json["starts"] == starts + 2
 
 
+AT_FORK = """
+import os, signal, sys
+from config import rock
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGINT))
+sys.exit(rock.main())
+"""
+IN_A_FINALIZER = """
+import contextlib, signal, sys
+from config import rock
+def lose(*_):
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+rock._wait_for = lose
+sys.exit(rock.main())
+"""
+
+
 class TestMakeRock:
     """`python -m config.rock`, which is all that `make rock` does once things are installed."""
 
@@ -219,10 +236,15 @@ class TestMakeRock:
                 process.stdout.close()
 
     def run(self, folder: Path, port: int | str, **more: str) -> subprocess.Popen[str]:
+        return self.begin(("-m", "config.rock"), folder, port, more)
+
+    def begin(
+        self, command: tuple[str, ...], folder: Path, port: int | str, more: dict[str, str]
+    ) -> subprocess.Popen[str]:
         environment = {**os.environ, "REDIS": "", "REDIS_URL": "", "VAR_DIR": str(folder), "PORT": str(port), **more}
         environment.pop("DJANGO_SETTINGS_MODULE", None)
         process = subprocess.Popen(
-            [sys.executable, "-m", "config.rock"],
+            [sys.executable, *command],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -352,6 +374,14 @@ class TestMakeRock:
         rest, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "Traceback" not in rest
+
+    @pytest.mark.parametrize("where", [AT_FORK, IN_A_FINALIZER], ids=["fork", "finalizer"])
+    def test_ctrl_c_where_nothing_can_be_raised_stops_it_nevertheless(self, folder: Path, where: str) -> None:
+        process = self.begin(("-c", where), folder, free_port(), {})
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert said.endswith("rock: Stopping\n")
+        assert "Traceback" not in said
 
     @pytest.mark.parametrize("port", ["taken", "eighty", "99999"])
     def test_a_port_that_cannot_be_used_is_one_clear_line(self, server: ServerProcess, folder: Path, port: str) -> None:
