@@ -13,6 +13,7 @@ from progrock.contrib.celery_progress.progress import told
 from progrock.inbox import End, Report, Said
 from progrock.protocol import Failure, Snapshot, State
 from tests.contrib.conftest import Site, Visitor
+from tests.e2e.conftest import LONG
 
 BAR, WORDS, RESULT = "#progress-bar", "#progress-bar-message", "#celery-result"
 FULL = {"pending": False, "current": 100, "total": 100, "percent": 100}
@@ -44,7 +45,7 @@ async def shown(site: Site, visitor: Visitor, page: Page, way: str) -> None:
         await expect(page.locator(RESULT)).to_have_text('{"sum":1}')
     await page.goto(f"{site.url}/shown/{await queue('again', seconds=4, gate='again')}{way}")
     await expect(page.locator(WORDS)).to_have_text("Retrying after 4s: OSError: The needle is away.")
-    await expect(page.locator(WORDS)).to_have_text("Task started...")
+    await expect(page.locator(WORDS)).to_have_text("Task started...", timeout=LONG)
     site.rooms.let("again")
     await expect(page.locator(WORDS)).to_have_text("Success! ")
     await page.goto(f"{site.url}/shown/{await queue('scratch')}{way}")

@@ -19,6 +19,10 @@ from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
 from tests.until import PATIENCE
 
+LONG = PATIENCE * 1000
+"""Milliseconds that `expect` waits for what a service does. Everything else is there within its ten seconds: fewer than
+the twelve after which a page that hears nothing asks by itself."""
+
 on_the_loop_of_chromium = pytest_asyncio.fixture(loop_scope="session")
 """Makes a fixture of tests that have a browser, whose loop is one for all of them."""
 
@@ -66,7 +70,7 @@ async def chromium() -> AsyncIterator[Browser]:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert path, "the browser tests need Chromium: make chromium"
     async with async_playwright() as playwright:
-        expect.set_options(timeout=PATIENCE * 1000)
+        expect.set_options(timeout=10_000)
         browser = await playwright.chromium.launch(
             executable_path=path,
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],

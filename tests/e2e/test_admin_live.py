@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.async_api import BrowserContext, expect
 
 from tests.conftest import until
-from tests.e2e.conftest import connect
+from tests.e2e.conftest import LONG, connect
 from tests.e2e.server import ServerProcess
 
 STAFF = """
@@ -46,7 +46,7 @@ async def test_the_job_of_somebody_else_moves(context: BrowserContext, server: S
     await page.click("text=Cancel this job")
     await page.goto(f"{jobs}{job}/change/")
     # It is told of its end by itself.
-    await expect(page.locator(".rock-timeline")).to_contain_text("Attempt 1 cancelled")
+    await expect(page.locator(".rock-timeline")).to_contain_text("Attempt 1 cancelled", timeout=LONG)
     await expect(page.locator(".rock-timeline")).to_contain_text("by op in the admin")
     await expect(page.locator("text=Try it again")).to_be_visible()
     assert trouble == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
-from tests.e2e.conftest import both, on_the_loop_of_chromium
+from tests.e2e.conftest import LONG, both, on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
@@ -40,7 +40,7 @@ class Rock:
         return self
 
     async def connected(self) -> None:
-        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "open")
+        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "open", timeout=LONG)
 
     async def wish(self, length: float) -> None:
         details = self.page.locator("#notes details")
@@ -112,7 +112,7 @@ async def test_a_track_can_be_cancelled_midway(rock: Rock) -> None:
     async def moving() -> bool:
         return await progress_of(track) > 0
 
-    await until(moving)
+    await until(moving, within=10)
     await track.get_by_role("button", name="Cancel").click()
     await rock.state(track, "cancelled")
     await expect(track.get_by_role("button", name="Cancel")).to_have_count(0)
@@ -129,7 +129,7 @@ async def test_a_reload_and_a_second_tab_find_it_running(
     async def moving() -> bool:
         return await progress_of(track) > 3
 
-    await until(moving)
+    await until(moving, within=10)
     before = await progress_of(track)
     await rock.page.reload()
     await rock.connected()
@@ -248,7 +248,7 @@ async def test_a_retry_by_keyboard_comes_to_a_second_tab_too(
         await rock.page.keyboard.press("Enter")
         return await track.get_attribute("data-job") != cancelled
 
-    await until(retried)
+    await until(retried, within=10)
     for page in (rock, second):
         await page.state(page.tracks.first, "running")
         await expect(page.tracks.first).to_contain_text("attempt 2")
@@ -271,7 +271,7 @@ async def test_a_remote_in_trouble_is_shown_while_it_lasts(rock: Rock, untrouble
     track = await rock.rock(8)
     await rock.state(track, "running")
     untroubled.trouble({"kind": "status", "status": 503, "on": ["status"]})
-    await expect(track).to_contain_text("asking again")
+    await expect(track).to_contain_text("asking again", timeout=LONG)
     untroubled.call("DELETE", "/v1/trouble")
     await rock.state(track, "succeeded")
 
@@ -285,7 +285,7 @@ async def test_a_delay_of_our_own_is_not_blamed_on_the_remote(rock: Rock, server
     worker.kill()
     try:
         # Only a second answer of the server's, after 12 s of silence each, may tell the page that nobody has looked.
-        await expect(track).to_contain_text("The delay is on our side")
+        await expect(track).to_contain_text("The delay is on our side", timeout=LONG)
         await expect(track).not_to_contain_text("asking again")
     finally:
         worker.spawn()

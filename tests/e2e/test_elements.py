@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, WebSock
 from progrock import protocol
 from progrock.protocol import Failure, Snapshot, State
 from tests.conftest import until
-from tests.e2e.conftest import on_the_loop_of_chromium
+from tests.e2e.conftest import LONG, on_the_loop_of_chromium
 from tests.e2e.pages import sample, samples
 from tests.e2e.server import ServerProcess
 from tests.synth.process import SynthProcess
@@ -138,7 +138,7 @@ async def test_a_running_job_comes_along_to_every_page(page: Page, site: ServerP
     await expect(row).to_contain_text("Läuft")
     await page.locator("a", has_text="Elsewhere").click()
     toast = page.locator("prog-rock-toasts [part~=toast]")
-    await expect(toast).to_contain_text("Done")
+    await expect(toast).to_contain_text("Done", timeout=LONG)
     await page.reload()
     await expect(page.locator("prog-rock-toasts[src]")).to_be_attached()
     await page.goto(f"{site.url}/page/?of=jobs")
@@ -198,7 +198,7 @@ async def test_what_is_over_is_not_asked_for(page: Page, stage: Stage, site: Ser
     async def all_asked() -> bool:
         return len(stage.asked) >= 7
 
-    await until(all_asked)
+    await until(all_asked, within=10)
     over = {each.job for each in samples() if each.complete}
     assert over.isdisjoint(frame.get("job") for frame in stage.asked)
 
@@ -259,9 +259,9 @@ async def test_a_job_taken_out_of_the_page_is_left_alone_and_comes_back(
     await show(page, site, "states")
     shown = element(page, job)
     await expect(shown).to_have_attribute("state", "running")
-    await until(lambda: asked_of(stage, job, "watch") == 1)
+    await until(lambda: asked_of(stage, job, "watch") == 1, within=10)
     await shown.evaluate("row => { window.row = row; row.remove(); }")
-    await until(lambda: asked_of(stage, job, "unwatch") == 1)
+    await until(lambda: asked_of(stage, job, "unwatch") == 1, within=10)
     stage.say(msgspec.structs.replace(job, percent=77.0))
     await page.evaluate("document.querySelector('main').append(row)")
     await expect(shown).to_contain_text("77%")
@@ -470,7 +470,7 @@ async def test_nothing_is_kept_of_jobs_that_are_not_listed(page: Page, stage: St
         names = await page.evaluate("Object.keys(localStorage).sort()")
         return bool(names == [f"progrock.untold.{job.job}", "theirs"])
 
-    await until(kept)
+    await until(kept, within=10)
 
 
 async def test_a_browser_that_keeps_nothing_still_tells(page: Page, stage: Stage, site: ServerProcess) -> None:
@@ -537,7 +537,7 @@ async def test_a_notification_is_shown_where_it_is_allowed(page: Page, stage: St
     async def notified() -> bool:
         return bool(await page.evaluate("shown.length === 1"))
 
-    await until(notified)
+    await until(notified, within=10)
     assert (await page.evaluate("shown[0]"))[1] == {"body": "Done", "tag": job.job}
     await page.evaluate("Notification.permission = 'default'")
     await finish(stage, other)
@@ -724,7 +724,7 @@ async def test_axe_finds_nothing_on_the_demo_page(browser: Browser, server: Serv
         stage.say(each)
     page = await context.new_page()
     await page.goto(server.url)
-    await expect(page.locator("#tracks > li")).to_have_count(10)
+    await expect(page.locator("#tracks > li")).to_have_count(10, timeout=LONG)
     assert await violations(page) == []
 
 

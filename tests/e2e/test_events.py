@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
-from tests.e2e.conftest import Client, connect
+from tests.e2e.conftest import LONG, Client, connect
 from tests.e2e.events_page import TOLD
 from tests.e2e.server import ServerProcess
 from tests.redis import RedisServer
@@ -89,9 +89,9 @@ async def test_a_page_hears_another_process(context: BrowserContext, server: Ser
     await by_stream.route_web_socket(re.compile("/prog/"), refuse)
     for page in (by_socket, by_stream):
         await page.goto(f"{server.url}/desk/ada")
-        await expect(page.locator("#state")).to_have_text("open")
+        await expect(page.locator("#state")).to_have_text("open", timeout=LONG)
         for words in ("listening", "signed in", "vault: not_found"):
-            await expect(page.locator("li", has_text=words)).to_have_count(1)
+            await expect(page.locator("li", has_text=words)).to_have_count(1, timeout=LONG)
     await toasts.goto(f"{server.url}/page/?of=toasts")
     await expect(toasts.locator("prog-rock-toasts[src]")).to_be_attached()
     mine, theirs = elsewhere(
@@ -105,11 +105,11 @@ async def test_a_page_hears_another_process(context: BrowserContext, server: Ser
         "print(json.dumps([mine, theirs]))",
     )
     for page in (by_socket, by_stream):
-        await expect(page.locator("li", has_text="order 8")).to_have_count(1)
+        await expect(page.locator("li", has_text="order 8")).to_have_count(1, timeout=LONG)
         await expect(page.locator("li", has_text="paid 12")).to_have_count(1)
         await expect(page.locator("li", has_text="order 7")).to_have_count(1)
     toast = toasts.locator("prog-rock-toasts [part~=toast]")
-    await expect(toast).to_contain_text("Done")
+    await expect(toast).to_contain_text("Done", timeout=LONG)
     await expect(toast).to_have_count(1)
     # Told otherwise is only who had no page: it ended later, and is told by now.
     told = Path(server.environment["VAR_DIR"]) / TOLD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.conftest import on_the_loop_of_chromium
+from tests.e2e.conftest import LONG, on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 
 
@@ -25,8 +25,8 @@ async def test_a_track_is_recorded_and_got_without_javascript(page: Page, server
     await page.wait_for_url("**/prog/jobs/*/")
     article = page.locator("article.job")
     await expect(page.locator("progress")).to_be_visible()
-    await expect(article).to_have_attribute("data-state", "running")
-    await expect(article).to_have_attribute("data-state", "succeeded")
+    await expect(article).to_have_attribute("data-state", "running", timeout=LONG)
+    await expect(article).to_have_attribute("data-state", "succeeded", timeout=LONG)
     await expect(page.locator("h1")).to_contain_text("7/8")
     link = await page.locator("article a[href$=file]").get_attribute("href")
     file = await page.context.request.get(f"{server.url}{link}")
@@ -45,11 +45,11 @@ async def test_a_track_is_cancelled_and_tried_again_without_javascript(page: Pag
     first = page.url
     await page.get_by_role("button", name="Cancel").click()
     article = page.locator("article.job")
-    await expect(article).to_have_attribute("data-state", "cancelled")
+    await expect(article).to_have_attribute("data-state", "cancelled", timeout=LONG)
     await page.get_by_role("button", name="Retry").click()
     await page.wait_for_url(lambda url: url != first)
     await page.get_by_role("button", name="Cancel").click()
-    await expect(article).to_have_attribute("data-state", "cancelled")
+    await expect(article).to_have_attribute("data-state", "cancelled", timeout=LONG)
 
 
 async def test_what_was_refused_is_told(page: Page, server: ServerProcess) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import BrowserContext, Page, WebSocketRoute, expect
 
+from tests.e2e.conftest import LONG
 from tests.e2e.server import ServerProcess
 from tests.synth.process import SynthProcess
 from tests.until import until
@@ -26,7 +27,7 @@ async def refuse(route: WebSocketRoute) -> None:
 
 async def run(page: Page) -> None:
     await page.click("button >> nth=0")
-    await expect(page.locator("output")).to_contain_text("succeeded")
+    await expect(page.locator("output")).to_contain_text("succeeded", timeout=LONG)
     assert await page.evaluate("document.querySelector('progress').value") == 100
     lines = await page.locator("ol li").all_text_contents()
     assert lines
@@ -44,7 +45,7 @@ async def test_the_page_works_on_every_way(context: BrowserContext, server: Serv
     asked: list[str] = []
     page.on("request", lambda request: asked.append(f"{request.resource_type} {request.url}"))
     await page.goto(f"{server.url}/my-page?apart")
-    await expect(page.locator("footer")).to_have_text("open")
+    await expect(page.locator("footer")).to_have_text("open", timeout=LONG)
     await run(page)
     streams = [each for each in asked if each.startswith("eventsource")]
     polls = [each for each in asked if "wait=" in each]
@@ -57,13 +58,13 @@ async def test_tabs_share_a_connection_and_survive_its_owner(context: BrowserCon
     second.on("websocket", lambda socket: sockets.append(socket.url))
     for page in (first, second):
         await page.goto(f"{server.url}/my-page")
-        await expect(page.locator("footer")).to_have_text("open")
+        await expect(page.locator("footer")).to_have_text("open", timeout=LONG)
     assert sockets == []
     await second.click("button >> nth=0")
-    await expect(second.locator("output")).to_contain_text("running")
+    await expect(second.locator("output")).to_contain_text("running", timeout=LONG)
     await first.close()
     await until(lambda: sockets, within=5)
-    await expect(second.locator("output")).to_contain_text("succeeded")
+    await expect(second.locator("output")).to_contain_text("succeeded", timeout=LONG)
     assert len(sockets) == 1
 
 
@@ -71,6 +72,6 @@ async def test_the_stop_button_stops(context: BrowserContext, server: ServerProc
     page = await context.new_page()
     await page.goto(f"{server.url}/my-page?apart")
     await page.click("button >> nth=0")
-    await expect(page.locator("output")).to_contain_text("running")
+    await expect(page.locator("output")).to_contain_text("running", timeout=LONG)
     await page.click("#stop")
-    await expect(page.locator("output")).to_contain_text("cancelled")
+    await expect(page.locator("output")).to_contain_text("cancelled", timeout=LONG)

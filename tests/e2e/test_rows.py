@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from playwright.async_api import BrowserContext, Page, Response, Route, expect
 
-from tests.e2e.conftest import on_the_loop_of_chromium
+from tests.e2e.conftest import LONG, on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.proxy import Proxy
 from tests.synth.process import SynthProcess
@@ -94,7 +94,7 @@ async def test_each_row_is_shown_once_on_every_way_whatever_is_cut(
     for way, page in {**pages, "late": late}.items():
         await shown(page, said(8)[::-1] if way.endswith("newest") else said(8))
     for page in (pages["stream-2"], pages["stream-1-table"], late):
-        await expect(page.locator("[sse-connect]")).to_have_count(0)
+        await expect(page.locator("[sse-connect]")).to_have_count(0, timeout=LONG)
     await late.reload()
     await shown(late, said(8))
     assert await late.locator("[sse-connect]").count() == 0
@@ -126,10 +126,10 @@ async def test_pages_of_pluto_rt_work(context: BrowserContext, server: ServerPro
         proxy.lose += by == "sse"
         pages.append((by, mode, page, statuses))
     for by, mode, page, statuses in pages:
-        await expect(page.locator("#results li")).to_have_text(expected[mode])
+        await expect(page.locator("#results li")).to_have_text(expected[mode], timeout=LONG)
         assert await page.locator("#results li.info").count() == len(expected[mode])
         if by == "sse":
-            await expect(page.locator("[sse-connect]")).to_have_count(0)
+            await expect(page.locator("[sse-connect]")).to_have_count(0, timeout=LONG)
         else:
             await until(partial(statuses.count, 286))
             assert set(statuses) <= {200, 204, 286}
@@ -140,7 +140,7 @@ async def test_a_queue_is_that_of_whose_page_shows_it(context: BrowserContext, s
     async with page.expect_request(re.compile("/rt_messages/")) as asked:
         await page.goto(f"{server.url}/queue?of=theirs&by=polling&count=2")
     url = (await asked.value).url
-    await expect(page.locator("#results li")).to_have_count(2)
+    await expect(page.locator("#results li")).to_have_count(2, timeout=LONG)
     assert context.browser
     stranger = await context.browser.new_context()
     path = url.partition("?")[0] + "?index=0"

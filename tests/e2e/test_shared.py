@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Browser, Page, expect
 
+from tests.e2e.conftest import LONG
 from tests.e2e.server import ServerProcess
 
 POST = """async ([path, body]) => {
@@ -45,9 +46,9 @@ async def test_a_stranger_sees_it_move_and_can_do_nothing(browser: Browser, serv
             await page.add_init_script(NO_SOCKETS)
         await page.goto(link)
         element = page.locator("prog-rock")
-        await expect(element).to_have_attribute("state", "running")
+        await expect(element).to_have_attribute("state", "running", timeout=LONG)
         first = await element.get_attribute("progress") or ""
-        await expect(element).not_to_have_attribute("progress", first)
+        await expect(element).not_to_have_attribute("progress", first, timeout=LONG)
         await expect(page.locator("article.job")).to_be_hidden()
         for name in ("Cancel", "Retry"):
             await expect(page.get_by_role("button", name=name)).to_have_count(0)

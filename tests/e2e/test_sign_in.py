@@ -23,7 +23,7 @@ import requests
 import websockets
 from playwright.async_api import BrowserContext, expect
 
-from tests.e2e.conftest import connect
+from tests.e2e.conftest import LONG, connect
 from tests.e2e.server import ServerProcess, session_of
 from tests.redis import RedisServer
 from tests.synth.process import SynthProcess
@@ -128,7 +128,7 @@ async def test_the_page_says_that_one_is_signed_out(
     await context.add_cookies([{"name": name, "value": key, "url": server.url}])
     page = await context.new_page()
     await page.goto(server.url)
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "open", timeout=LONG)
     socket = await connect(server, additional_headers={"Cookie": f"{name}={key}"})
     job = (await socket.ask({"action": "start", "params": {"mode": "clock", "length": 300}}))["job"]
     await page.evaluate(
@@ -140,7 +140,7 @@ async def test_the_page_says_that_one_is_signed_out(
         job,
     )
     status = page.locator("body > prog-rock [part=status]")
-    await expect(status).to_have_text("Running")
+    await expect(status).to_have_text("Running", timeout=LONG)
     await asyncio.to_thread(person.log_out, server)
     assert await socket.closed(within=20) == 4401
     await expect(page.locator("#connection-words")).to_have_text("Signed out", timeout=20_000)

@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import BrowserContext, Page, Request, expect
 
 from tests.conftest import until
+from tests.e2e.conftest import LONG, on_the_loop_of_chromium
 from tests.e2e.conftest import browser as browser
 from tests.e2e.conftest import chromium as chromium
 from tests.e2e.conftest import context as context
-from tests.e2e.conftest import on_the_loop_of_chromium
 from tests.e2e.server import ServerProcess
 from tests.security.hostile import NAME
 
@@ -111,7 +111,7 @@ async def test_what_they_say_is_text_on_every_page(watched: Watched) -> None:
     # The page of the demo.
     page = await watched.page()
     await watched.open(page, "")
-    await expect(page.locator("#tracks > li")).to_have_count(4)
+    await expect(page.locator("#tracks > li")).to_have_count(4, timeout=LONG)
     await watched.harmless(page, "")
     # The pages without JavaScript, and what they lead to.
     for path in ("jobs/", *(f"jobs/{job}/" for job in begun.values())):
@@ -125,7 +125,7 @@ async def test_what_they_say_is_text_on_every_page(watched: Watched) -> None:
     await own.bring_to_front()
     await page.locator("form button").first.click()
     await watched.context.request.get(f"{watched.site.url}/again?job={begun['fails']}")
-    await expect(own.locator("prog-rock-toasts [part~=toast]")).to_have_count(2)
+    await expect(own.locator("prog-rock-toasts [part~=toast]")).to_have_count(2, timeout=LONG)
     await watched.harmless(own, "shown")
     # What a browser does with the file is decided by nobody but us.
     await page.goto(f"{watched.site.url}/prog/jobs/{begun['ends']}/file")
